@@ -1,0 +1,1 @@
+//! What a guest sees behind its I/O ports.
