@@ -1,0 +1,247 @@
+//! What VMRUN demands of a VMCB before it enters the guest (APM 15.5.1).
+//!
+//! The CPU answers a violation with VMEXIT_INVALID and nothing more. This names the field.
+
+use super::Vmcb;
+use super::control::nested;
+use crate::{Event, EventKind, ExitCode, Intercept};
+
+/// A condition of VMRUN that a VMCB does not meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The field at fault, as in [`super::fields`].
+    pub field: &'static str,
+    /// The condition, in words.
+    pub rule: &'static str,
+}
+
+const EFER_LME: u64 = 1 << 8;
+const EFER_SVME: u64 = 1 << 12;
+/// SCE, LME, LMA, NXE, SVME, LMSLE, FFXSR, TCE, and the later MCOMMIT, INTWB, UAIE, AIBRSE.
+const EFER_DEFINED: u64 = 0x0037_fd01;
+const CR0_PE: u64 = 1 << 0;
+const CR0_NW: u64 = 1 << 29;
+const CR0_CD: u64 = 1 << 30;
+const CR0_PG: u64 = 1 << 31;
+const CR4_PAE: u64 = 1 << 5;
+/// VME to OSXMMEXCPT, UMIP, LA57, FSGSBASE, PCIDE, OSXSAVE, SMEP, SMAP, PKE, CET.
+const CR4_DEFINED: u64 = 0x00f7_1fff;
+const CS_L: u16 = 1 << 9;
+const CS_D: u16 = 1 << 10;
+
+/// The conditions in the order of APM 15.5.1. `max_physical` is the first physical address
+/// beyond the machine's address space.
+///
+/// # Errors
+/// The first condition that the VMCB does not meet.
+pub fn validate(vmcb: &Vmcb, max_physical: u64) -> Result<(), Violation> {
+    let (control, save) = (&vmcb.control, &vmcb.save);
+    let demand = |holds: bool, field: &'static str, rule: &'static str| {
+        if holds {
+            Ok(())
+        } else {
+            Err(Violation { field, rule })
+        }
+    };
+    let long_paging = save.efer & EFER_LME != 0 && save.cr0 & CR0_PG != 0;
+
+    demand(save.efer & EFER_SVME != 0, "efer", "EFER.SVME must be 1")?;
+    demand(
+        save.cr0 & CR0_CD != 0 || save.cr0 & CR0_NW == 0,
+        "cr0",
+        "CR0.NW must be 0 while CR0.CD is 0",
+    )?;
+    demand(save.cr0 >> 32 == 0, "cr0", "CR0 bits 63:32 must be 0")?;
+    demand(
+        save.cr3 < max_physical,
+        "cr3",
+        "CR3 must not have bits beyond the physical address width",
+    )?;
+    demand(
+        save.cr4 & !CR4_DEFINED == 0,
+        "cr4",
+        "CR4's reserved bits must be 0",
+    )?;
+    demand(save.dr6 >> 32 == 0, "dr6", "DR6 bits 63:32 must be 0")?;
+    demand(save.dr7 >> 32 == 0, "dr7", "DR7 bits 63:32 must be 0")?;
+    demand(
+        save.efer & !EFER_DEFINED == 0,
+        "efer",
+        "EFER's reserved bits must be 0",
+    )?;
+    if long_paging {
+        demand(
+            save.cr4 & CR4_PAE != 0,
+            "cr4",
+            "long mode with paging needs CR4.PAE",
+        )?;
+        demand(
+            save.cr0 & CR0_PE != 0,
+            "cr0",
+            "long mode with paging needs CR0.PE",
+        )?;
+        demand(
+            save.cs.attributes & (CS_L | CS_D) != CS_L | CS_D || save.cr4 & CR4_PAE == 0,
+            "cs",
+            "in long mode CS.L and CS.D must not both be 1",
+        )?;
+    }
+    demand(
+        intercepts(vmcb, ExitCode::Vmrun),
+        "intercept_misc2",
+        "VMRUN must be intercepted",
+    )?;
+    demand(
+        map_fits(control.iopm_base_pa, 12 << 10, max_physical),
+        "iopm_base_pa",
+        "the I/O permission map must be page-aligned and within physical memory",
+    )?;
+    demand(
+        map_fits(control.msrpm_base_pa, 8 << 10, max_physical),
+        "msrpm_base_pa",
+        "the MSR permission map must be page-aligned and within physical memory",
+    )?;
+    demand(
+        injectable(control.event_injection),
+        "event_injection",
+        "EVENTINJ must hold a legal event",
+    )?;
+    demand(
+        control.guest_asid != 0,
+        "guest_asid",
+        "ASID 0 is the host's",
+    )?;
+    demand(
+        control.nested_control & nested::NP_ENABLE == 0
+            || map_fits(control.nested_cr3, 4096, max_physical),
+        "nested_cr3",
+        "N_CR3 must be page-aligned and within physical memory",
+    )?;
+    demand(
+        control.nested_control & nested::NP_ENABLE == 0 || is_legal_pat(save.g_pat),
+        "g_pat",
+        "G_PAT must hold memory types 0, 1, 4, 5, 6 or 7",
+    )
+}
+
+/// Whether the intercept bit of `code` is set; `false` for exits without a bit.
+pub fn intercepts(vmcb: &Vmcb, code: ExitCode) -> bool {
+    let control = &vmcb.control;
+    let Intercept::Bit { offset, bit } = code.exit().intercept else {
+        return false;
+    };
+    let word = match offset {
+        0x000 => u32::from(control.intercept_cr_read) | u32::from(control.intercept_cr_write) << 16,
+        0x004 => u32::from(control.intercept_dr_read) | u32::from(control.intercept_dr_write) << 16,
+        0x008 => control.intercept_exceptions,
+        0x00c => control.intercept_misc1,
+        0x010 => control.intercept_misc2,
+        _ => control.intercept_misc3,
+    };
+    word >> bit & 1 != 0
+}
+
+fn map_fits(base: u64, bytes: u64, max_physical: u64) -> bool {
+    base.is_multiple_of(4096)
+        && base
+            .checked_add(bytes)
+            .is_some_and(|end| end <= max_physical)
+}
+
+/// APM 15.20: reserved types, NMI's vector as an exception, and vectors that are no
+/// exceptions are refused.
+fn injectable(event: Event) -> bool {
+    if !event.is_valid() {
+        return true;
+    }
+    match event.kind() {
+        Some(EventKind::Exception) => event.vector() < 32 && event.vector() != 2,
+        Some(_) => true,
+        None => false,
+    }
+}
+
+fn is_legal_pat(pat: u64) -> bool {
+    pat.to_le_bytes()
+        .iter()
+        .all(|kind| matches!(kind, 0 | 1 | 4..=7))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MEMORY: u64 = 1 << 40;
+
+    fn legal() -> Vmcb {
+        let mut vmcb = Vmcb::zeroed();
+        vmcb.save.efer = EFER_SVME;
+        vmcb.save.cr0 = 0x11;
+        vmcb.save.g_pat = 0x0007_0406_0007_0406;
+        vmcb.control.intercept_misc2 = 1;
+        vmcb.control.guest_asid = 1;
+        vmcb
+    }
+
+    #[test]
+    fn a_legal_vmcb_passes() {
+        assert_eq!(validate(&legal(), MEMORY), Ok(()));
+    }
+
+    /// Each condition of APM 15.5.1, broken by itself, is found and the field named.
+    #[test]
+    fn each_broken_condition_names_its_field() {
+        type Break = fn(&mut Vmcb);
+        let breaks: &[(&str, Break)] = &[
+            ("efer", |v| v.save.efer = 0),
+            ("efer", |v| v.save.efer |= 1 << 1),
+            ("cr0", |v| v.save.cr0 |= CR0_NW),
+            ("cr0", |v| v.save.cr0 |= 1 << 32),
+            ("cr3", |v| v.save.cr3 = MEMORY),
+            ("cr4", |v| v.save.cr4 = 1 << 31),
+            ("dr6", |v| v.save.dr6 = 1 << 32),
+            ("dr7", |v| v.save.dr7 = 1 << 32),
+            ("cr4", |v| {
+                v.save.efer |= EFER_LME;
+                v.save.cr0 |= CR0_PG;
+            }),
+            ("cr0", |v| {
+                v.save.efer |= EFER_LME;
+                v.save.cr0 = CR0_PG;
+                v.save.cr4 = CR4_PAE;
+            }),
+            ("cs", |v| {
+                v.save.efer |= EFER_LME;
+                v.save.cr0 |= CR0_PG;
+                v.save.cr4 = CR4_PAE;
+                v.save.cs.attributes = CS_L | CS_D;
+            }),
+            ("intercept_misc2", |v| v.control.intercept_misc2 = 0),
+            ("iopm_base_pa", |v| v.control.iopm_base_pa = 0x800),
+            ("msrpm_base_pa", |v| v.control.msrpm_base_pa = MEMORY - 4096),
+            ("event_injection", |v| {
+                v.control.event_injection = Event(1 << 31 | 1 << 8)
+            }),
+            ("event_injection", |v| {
+                v.control.event_injection = Event::exception(32)
+            }),
+            ("event_injection", |v| {
+                v.control.event_injection = Event::exception(2)
+            }),
+            ("guest_asid", |v| v.control.guest_asid = 0),
+            ("nested_cr3", |v| {
+                v.control.nested_control = nested::NP_ENABLE;
+                v.control.nested_cr3 = 1;
+            }),
+            ("g_pat", |v| {
+                v.control.nested_control = nested::NP_ENABLE;
+                v.save.g_pat = 2;
+            }),
+        ];
+        for (field, spoil) in breaks {
+            let mut vmcb = legal();
+            spoil(&mut vmcb);
+            assert_eq!(validate(&vmcb, MEMORY).map_err(|v| v.field), Err(*field));
+        }
+    }
+}
