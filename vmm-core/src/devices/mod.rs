@@ -1,1 +1,312 @@
 //! What a guest sees behind its I/O ports.
+//!
+//! Each device is a model of its data sheet: plain state, bytes in, bytes out. Nothing here
+//! touches the machine, allocates or waits, so all of it runs in tests on the host. [`Devices`]
+//! is the set that one VM has: it finds the device of a port, carries the interrupt lines to the
+//! [`Pic`], and knows when the next timer is due. Splitting wide accesses, injecting vectors and
+//! acting on an [`Effect`] are left to the exit handlers.
+
+#![forbid(unsafe_code)]
+
+mod i8042;
+mod pic;
+mod pit;
+mod power;
+mod rtc;
+mod time;
+mod uart;
+mod vga;
+
+#[cfg(test)]
+mod tests;
+
+pub use i8042::I8042;
+pub use pic::Pic;
+pub use pit::{PIT_HZ, Pit};
+pub use power::Power;
+pub use rtc::Rtc;
+pub use time::{GuestTime, SECOND, UnixTime};
+pub use uart::Uart;
+pub use vga::{Cursor, Vga};
+
+bitflags::bitflags! {
+    /// The devices a VM has, by the names of `vm.toml` in capitals. Power control is always there.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct DeviceSet: u8 {
+        /// Two 8259A.
+        const PIC = 1 << 0;
+        /// 8254 and port 61h.
+        const PIT = 1 << 1;
+        /// 16550A, COM1.
+        const UART = 1 << 2;
+        /// 8042 with a keyboard.
+        const KEYBOARD = 1 << 3;
+        /// VGA text mode registers.
+        const VGA = 1 << 4;
+        /// MC146818 and CMOS.
+        const RTC = 1 << 5;
+    }
+}
+
+/// What a write does beyond the device that took it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Effect {
+    /// Nothing.
+    None,
+    /// The UART sends this byte.
+    Transmit(u8),
+    /// The VM switches itself off.
+    PowerOff,
+    /// The VM resets itself.
+    Reset,
+}
+
+/// The interrupt lines, by what drives them.
+mod line {
+    pub const PIT: u8 = 0;
+    pub const KEYBOARD: u8 = 1;
+    pub const UART: u8 = 4;
+    pub const RTC: u8 = 8;
+}
+
+/// First port of COM1.
+const COM1: u16 = 0x3f8;
+
+/// Whom a port belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Device(DeviceSet),
+    Power,
+}
+
+/// The devices of one VM.
+#[derive(Clone, Debug)]
+pub struct Devices {
+    set: DeviceSet,
+    /// Interrupt controllers.
+    pub pic: Pic,
+    /// Interval timer.
+    pub pit: Pit,
+    /// Serial port.
+    pub uart: Uart,
+    /// Keyboard controller.
+    pub keyboard: I8042,
+    /// Clock and CMOS memory.
+    pub rtc: Rtc,
+    /// Display registers.
+    pub vga: Vga,
+    power: Power,
+    /// When the next timer is due; kept, because it is asked after every exit.
+    deadline: GuestTime,
+}
+
+impl Devices {
+    /// The devices in `set` as a BIOS leaves them, in a VM with `memory_bytes`, at guest time 0.
+    /// The clock then shows `wall`.
+    pub fn new(set: DeviceSet, memory_bytes: u64, wall: UnixTime) -> Self {
+        let mut devices = Self {
+            set,
+            pic: Pic::new(),
+            pit: Pit::new(),
+            uart: Uart::new(),
+            keyboard: I8042::new(),
+            rtc: Rtc::new(memory_bytes, wall),
+            vga: Vga::new(),
+            power: Power::new(),
+            deadline: GuestTime::MAX,
+        };
+        devices.timers_changed();
+        devices
+    }
+
+    /// Whose port it is, if this VM has the device.
+    #[inline]
+    fn owner(&self, port: u16) -> Option<Owner> {
+        let device = match port {
+            0x20 | 0x21 | 0xa0 | 0xa1 | 0x4d0 | 0x4d1 => DeviceSet::PIC,
+            0x40..=0x43 | 0x61 => DeviceSet::PIT,
+            0x3f8..=0x3ff => DeviceSet::UART,
+            0x60 => DeviceSet::KEYBOARD,
+            // Without a keyboard controller its reset command remains.
+            0x64 if self.set.contains(DeviceSet::KEYBOARD) => DeviceSet::KEYBOARD,
+            0x70 | 0x71 => DeviceSet::RTC,
+            0x3c0..=0x3ca | 0x3cc | 0x3ce | 0x3cf | 0x3d4 | 0x3d5 | 0x3da => DeviceSet::VGA,
+            0x64 | 0x92 | 0x604 | 0x605 | 0xcf9 | 0x8900 => return Some(Owner::Power),
+            _ => return None,
+        };
+        self.set.contains(device).then_some(Owner::Device(device))
+    }
+
+    /// Whether [`read`](Self::read) and [`write`](Self::write) answer for `port`.
+    pub fn owns(&self, port: u16) -> bool {
+        self.owner(port).is_some()
+    }
+
+    /// Reads one byte; None if no device of this VM owns the port. `now` is called only by
+    /// devices that need the time.
+    #[inline]
+    pub fn read(&mut self, port: u16, now: impl FnOnce() -> GuestTime) -> Option<u8> {
+        let value = match self.owner(port)? {
+            Owner::Device(DeviceSet::PIC) => self.pic.read(port),
+            Owner::Device(DeviceSet::PIT) => {
+                let value = self.pit.read(port, now());
+                self.pit_moved();
+                value
+            }
+            Owner::Device(DeviceSet::UART) => {
+                let value = self.uart.read((port - COM1) as u8);
+                self.pic.set_line(line::UART, self.uart.irq());
+                value
+            }
+            Owner::Device(DeviceSet::KEYBOARD) => self.read_keyboard(port),
+            Owner::Device(DeviceSet::RTC) if port == 0x71 => {
+                let value = self.rtc.read(now);
+                self.timers_changed();
+                value
+            }
+            Owner::Device(DeviceSet::VGA) => self.vga.read(port, now),
+            // Port 70h cannot be read.
+            Owner::Device(_) => 0xff,
+            Owner::Power => self.power.read(port),
+        };
+        Some(value)
+    }
+
+    /// Writes one byte; None if no device of this VM owns the port.
+    #[inline]
+    pub fn write(
+        &mut self,
+        port: u16,
+        value: u8,
+        now: impl FnOnce() -> GuestTime,
+    ) -> Option<Effect> {
+        let effect = match self.owner(port)? {
+            Owner::Device(DeviceSet::PIC) => {
+                self.pic.write(port, value);
+                Effect::None
+            }
+            Owner::Device(DeviceSet::PIT) => {
+                self.pit.write(port, value, now());
+                self.timers_changed();
+                Effect::None
+            }
+            Owner::Device(DeviceSet::UART) => {
+                let sent = self.uart.write((port - COM1) as u8, value);
+                self.pic.set_line(line::UART, self.uart.irq());
+                sent.map_or(Effect::None, Effect::Transmit)
+            }
+            Owner::Device(DeviceSet::KEYBOARD) => self.write_keyboard(port, value),
+            Owner::Device(DeviceSet::RTC) => {
+                if port == 0x70 {
+                    self.rtc.select(value);
+                } else {
+                    self.rtc.write(value, now);
+                    self.timers_changed();
+                }
+                Effect::None
+            }
+            Owner::Device(_) => {
+                self.vga.write(port, value);
+                Effect::None
+            }
+            Owner::Power => self.power.write(port, value),
+        };
+        Some(effect)
+    }
+
+    fn read_keyboard(&mut self, port: u16) -> u8 {
+        if port == 0x64 {
+            return self.keyboard.read_status();
+        }
+        let value = self.keyboard.read_data();
+        // The line falls with the read, so that the next byte is an edge of its own.
+        self.pic.set_line(line::KEYBOARD, false);
+        self.pic.set_line(line::KEYBOARD, self.keyboard.irq());
+        value
+    }
+
+    fn write_keyboard(&mut self, port: u16, value: u8) -> Effect {
+        let reset = if port == 0x60 {
+            self.keyboard.write_data(value)
+        } else {
+            self.keyboard.write_command(value)
+        };
+        self.pic.set_line(line::KEYBOARD, self.keyboard.irq());
+        if reset { Effect::Reset } else { Effect::None }
+    }
+
+    /// Moves the timers to `now`: raises the lines of those that are due.
+    #[inline]
+    pub fn advance(&mut self, now: GuestTime) {
+        if now >= self.deadline {
+            self.pit.advance(now);
+            self.rtc.advance(now);
+            self.timers_changed();
+        }
+    }
+
+    /// When [`advance`](Self::advance) has something to do next; None if never.
+    #[inline]
+    pub fn next_deadline(&self) -> Option<GuestTime> {
+        (self.deadline < GuestTime::MAX).then_some(self.deadline)
+    }
+
+    /// The CPU's INTR pin.
+    #[inline]
+    pub const fn interrupt_pending(&self) -> bool {
+        self.pic.interrupt_pending()
+    }
+
+    /// The CPU's acknowledge cycles: the vector to deliver.
+    pub fn acknowledge(&mut self) -> u8 {
+        self.pic.acknowledge()
+    }
+
+    /// A byte from outside for the UART. False if it does not fit now: try again later.
+    pub fn serial_input(&mut self, byte: u8) -> bool {
+        if !self.set.contains(DeviceSet::UART) {
+            return true;
+        }
+        let taken = self.uart.receive(byte);
+        self.pic.set_line(line::UART, self.uart.irq());
+        taken
+    }
+
+    /// A byte from the physical keyboard, in scan code set 1. False if there is no room now:
+    /// try again later.
+    pub fn key(&mut self, set1: u8) -> bool {
+        if !self.set.contains(DeviceSet::KEYBOARD) {
+            return true;
+        }
+        let taken = self.keyboard.key(set1);
+        self.pic.set_line(line::KEYBOARD, self.keyboard.irq());
+        taken
+    }
+
+    /// Carries counter 0's edges to the PIC after a read, which cannot change its course.
+    #[inline]
+    fn pit_moved(&mut self) {
+        if self.pit.take_edges() > 0 {
+            self.pic.pulse(line::PIT);
+            self.timers_changed();
+        }
+    }
+
+    /// Brings the timers' lines and the deadline up to date.
+    fn timers_changed(&mut self) {
+        let mut deadline = GuestTime::MAX;
+        if self.set.contains(DeviceSet::PIT) {
+            if self.pit.take_edges() > 0 {
+                self.pic.pulse(line::PIT);
+            }
+            self.pic.set_line(line::PIT, self.pit.irq());
+            deadline = self.pit.next_deadline().unwrap_or(deadline);
+        }
+        if self.set.contains(DeviceSet::RTC) {
+            self.pic.set_line(line::RTC, self.rtc.irq());
+            deadline = deadline.min(self.rtc.next_deadline().unwrap_or(deadline));
+        }
+        self.deadline = deadline;
+    }
+}

@@ -1,0 +1,86 @@
+//! Scan code sets 1 and 2, and the controller's translation from one to the other.
+
+/// First byte of a set-2 break code.
+pub(super) const BREAK_PREFIX: u8 = 0xf0;
+
+/// What the controller makes of a set-2 code below 80h (IBM PS/2 Technical Reference, "Scan Code
+/// Translation"): sixteen codes a row.
+const SET1_OF_SET2: [u8; 128] = [
+    0xff, 0x43, 0x41, 0x3f, 0x3d, 0x3b, 0x3c, 0x58, 0x64, 0x44, 0x42, 0x40, 0x3e, 0x0f, 0x29, 0x59,
+    0x65, 0x38, 0x2a, 0x70, 0x1d, 0x10, 0x02, 0x5a, 0x66, 0x71, 0x2c, 0x1f, 0x1e, 0x11, 0x03, 0x5b,
+    0x67, 0x2e, 0x2d, 0x20, 0x12, 0x05, 0x04, 0x5c, 0x68, 0x39, 0x2f, 0x21, 0x14, 0x13, 0x06, 0x5d,
+    0x69, 0x31, 0x30, 0x23, 0x22, 0x15, 0x07, 0x5e, 0x6a, 0x72, 0x32, 0x24, 0x16, 0x08, 0x09, 0x5f,
+    0x6b, 0x33, 0x25, 0x17, 0x18, 0x0b, 0x0a, 0x60, 0x6c, 0x34, 0x35, 0x26, 0x27, 0x19, 0x0c, 0x61,
+    0x6d, 0x73, 0x28, 0x74, 0x1a, 0x0d, 0x62, 0x6e, 0x3a, 0x36, 0x1c, 0x1b, 0x75, 0x2b, 0x63, 0x76,
+    0x55, 0x56, 0x77, 0x78, 0x79, 0x7a, 0x0e, 0x7b, 0x7c, 0x4f, 0x7d, 0x4b, 0x47, 0x7e, 0x7f, 0x6f,
+    0x52, 0x53, 0x50, 0x4c, 0x4d, 0x48, 0x01, 0x45, 0x57, 0x4e, 0x51, 0x4a, 0x37, 0x49, 0x46, 0x54,
+];
+
+/// Keys whose set-2 codes lie above 7Fh: F7 and SysRq.
+const HIGH_CODES: [(u8, u8); 2] = [(0x83, 0x41), (0x84, 0x54)];
+
+/// The table above the other way round.
+const SET2_OF_SET1: [u8; 128] = {
+    let mut set2 = [0; 128];
+    let mut code = 1;
+    while code < 128 {
+        set2[SET1_OF_SET2[code] as usize] = code as u8;
+        code += 1;
+    }
+    let mut i = 0;
+    while i < HIGH_CODES.len() {
+        set2[HIGH_CODES[i].1 as usize] = HIGH_CODES[i].0;
+        i += 1;
+    }
+    set2
+};
+
+/// One byte translated from set 2 to set 1, prefixes and replies of the keyboard apart.
+pub(super) fn to_set1(byte: u8) -> u8 {
+    match SET1_OF_SET2.get(usize::from(byte)) {
+        Some(&code) => code,
+        None => HIGH_CODES
+            .iter()
+            .find(|(set2, _)| *set2 == byte)
+            .map_or(byte, |(_, set1)| *set1),
+    }
+}
+
+/// The set-2 code of the key with this set-1 make code (below 80h).
+pub(super) fn to_set2(make: u8) -> u8 {
+    SET2_OF_SET1[usize::from(make & 0x7f)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_survives_the_way_to_set_2_and_back() {
+        for key in 1..0x80 {
+            assert_eq!(to_set1(to_set2(key)), key, "key {key:#x}");
+        }
+    }
+
+    #[test]
+    fn well_known_keys_have_their_well_known_codes() {
+        for (name, set1, set2) in [
+            ("escape", 0x01, 0x76),
+            ("a", 0x1e, 0x1c),
+            ("return", 0x1c, 0x5a),
+            ("space", 0x39, 0x29),
+            ("F7", 0x41, 0x83),
+            ("F12", 0x58, 0x07),
+        ] {
+            assert_eq!(to_set2(set1), set2, "{name}");
+            assert_eq!(to_set1(set2), set1, "{name}");
+        }
+    }
+
+    #[test]
+    fn replies_and_prefixes_pass_the_translation() {
+        for byte in [0xaa, 0xab, 0xe0, 0xe1, 0xee, 0xfa, 0xfe] {
+            assert_eq!(to_set1(byte), byte);
+        }
+    }
+}
