@@ -1,2 +1,10 @@
-//! stub
-fn main() {}
+//! A 32-bit kernel that a Multiboot 1 loader starts.
+//!
+//! It takes the machine over (segments, interrupts, paging, timer, keyboard,
+//! screen, serial line) and then reads commands, or shows what it can do. The
+//! parts that need no machine are in the library.
+
+#![no_std]
+#![no_main]
+
+mod kernel;
