@@ -3,27 +3,71 @@
 #![no_std]
 #![no_main]
 
-core::arch::global_asm!(include_str!("entry.s"), options(raw));
+use core::arch::global_asm;
+use core::panic::PanicInfo;
+
+use vmm_core::addr::PAGE;
+use vmm_core::host::Machine;
+use vmm_core::host::ending;
+use vmm_core::host::paging::ImageLayout;
+use vmm_core::host::span::Span;
+use vmm_core::info;
+
+global_asm!(include_str!("entry.s"), options(raw));
+
+// Places in the image: `linker.ld` says where its parts begin and end, `entry.s` where the
+// stack's guard page is.
+unsafe extern "C" {
+    static image_start: u8;
+    static text_end: u8;
+    static rodata_end: u8;
+    static image_end: u8;
+    static stack_guard: u8;
+}
+
+fn image() -> ImageLayout {
+    let [text, rodata, data, end, guard] = [
+        &raw const image_start,
+        &raw const text_end,
+        &raw const rodata_end,
+        &raw const image_end,
+        &raw const stack_guard,
+    ]
+    .map(|place| place as u64);
+    ImageLayout {
+        text: Span::new(text, rodata),
+        rodata: Span::new(rodata, data),
+        data: Span::new(data, end),
+        stack_guard: Span::sized(guard, PAGE),
+    }
+}
 
 /// Where `entry.s` arrives: long mode, a 64 KiB stack, the first 4 GiB mapped one to one,
 /// interrupts off. `magic` and `info` are what the boot loader passed.
 #[unsafe(no_mangle)]
-extern "sysv64" fn rust_entry(_magic: u32, _info: u64) -> ! {
-    for byte in *b"[vmm] hello from long mode\r\n" {
-        // SAFETY: a write to COM1's transmit register touches no memory.
-        unsafe { core::arch::asm!("out dx, al", in("dx") 0x3f8_u16, in("al") byte) }
+extern "sysv64" fn rust_entry(magic: u32, info: u64) -> ! {
+    // SAFETY: `entry.s` calls this once, having made the machine as `init` wants it.
+    let machine = match unsafe { Machine::init(magic, info, &image()) } {
+        Ok(machine) => machine,
+        Err(error) => ending::refused(error),
+    };
+    for region in &machine.boot.memory {
+        info!(
+            "memory {} {}",
+            region.span,
+            if region.usable { "usable" } else { "reserved" }
+        );
     }
-    stop()
-}
-
-fn stop() -> ! {
-    loop {
-        // SAFETY: with interrupts off, HLT stops this CPU; it touches no memory.
-        unsafe { core::arch::asm!("cli", "hlt") }
-    }
+    info!(
+        "{} KiB free, {} KiB the VMM's, TSC {} Hz",
+        machine.frames.free_bytes() >> 10,
+        machine.own_bytes >> 10,
+        machine.tsc.hz()
+    );
+    ending::done(ending::Status::Good)
 }
 
 #[panic_handler]
-fn panic(_: &core::panic::PanicInfo) -> ! {
-    stop()
+fn panic(info: &PanicInfo<'_>) -> ! {
+    ending::panicked(info)
 }

@@ -1,1 +1,197 @@
 //! The real machine under the VMM.
+//!
+//! [`Machine::init`] is the tour: it takes over the machine from the boot loader, part by part,
+//! in the order in which the parts need each other. Each part is a file: a driver speaks to its
+//! chip through [`ports::Ports`], so its logic is tested without one.
+
+pub mod cpu;
+pub mod ending;
+mod exception;
+pub mod frames;
+mod idt;
+pub mod irq;
+pub mod keyboard;
+pub mod lines;
+pub mod log;
+pub mod multiboot;
+pub mod paging;
+pub mod pic;
+pub mod ports;
+pub mod power;
+pub mod record;
+pub mod screen;
+mod scroll;
+pub mod serial;
+pub mod span;
+pub mod timer;
+pub mod tsc;
+
+use core::arch::x86_64::__cpuid;
+use core::fmt;
+
+use cpu::Cpu;
+use frames::Frames;
+use keyboard::Keyboard;
+use multiboot::{BootInfo, BootInfoError};
+use paging::{DEVICE_TOP, ImageLayout, PagingError, Plan};
+use pic::Pic;
+use ports::Hardware;
+use screen::{SCREEN, VgaText};
+use serial::{COM1, COM2};
+use span::Span;
+use timer::Timer;
+use tsc::Tsc;
+
+use crate::addr::{Hpa, PAGE};
+
+/// The first MiB: firmware tables, the VGA, the boot loader's remains. No memory for VMs.
+const LOW_MEMORY: Span = Span::new(0, 1 << 20);
+
+/// The machine, taken over. COM1, COM2 and the screen are shared by all code and so are statics:
+/// [`serial`], [`screen`], and above them [`log`] and [`record`].
+#[derive(Debug)]
+pub struct Machine {
+    /// Memory that is free.
+    pub frames: Frames,
+    /// What the boot loader told.
+    pub boot: BootInfo,
+    /// The CPU that runs this.
+    pub cpu: &'static Cpu,
+    /// The clock.
+    pub tsc: Tsc,
+    /// The one-shot timer; its line is enabled.
+    pub timer: Timer<Hardware>,
+    /// The interrupt controllers: the lines of timer, keyboard and COM1 are enabled.
+    pub pic: Pic<Hardware>,
+    /// The keyboard.
+    pub keyboard: Keyboard<Hardware>,
+    /// Bytes that the VMM has taken for itself: its image, page tables and stacks.
+    pub own_bytes: u64,
+}
+
+/// Why the machine cannot be taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InitError {
+    /// The boot loader's information is no use.
+    Boot(BootInfoError),
+    /// No memory below 4 GiB for the VMM's tables.
+    NoMemory,
+    /// The page tables cannot be made.
+    Paging(PagingError),
+    /// The interval timer, by which all time is measured, does not count.
+    NoClock,
+}
+
+impl fmt::Display for InitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Boot(error) => error.fmt(f),
+            Self::NoMemory => write!(f, "there is no memory left for the VMM's own tables"),
+            Self::Paging(error) => error.fmt(f),
+            Self::NoClock => write!(
+                f,
+                "the interval timer (8254) does not count, so the VMM cannot tell the time"
+            ),
+        }
+    }
+}
+
+impl Machine {
+    /// Takes over the machine: `magic` and `info` are EAX and EBX as the boot loader left them,
+    /// `image` is where it put the VMM. Interrupts are held off by RFLAGS.IF afterwards.
+    ///
+    /// # Safety
+    /// Called once, on the boot CPU, in ring 0 and long mode with EFER.NXE and CR0.WP set,
+    /// interrupts off, and the first 4 GiB mapped one to one and writable. `image` is true, and
+    /// the VGA is in text mode.
+    pub unsafe fn init(magic: u32, info: u64, image: &ImageLayout) -> Result<Self, InitError> {
+        // The lines to the outside come first: everything later may have to complain.
+        COM1.lock().init(true);
+        COM2.lock().init(false);
+        // SAFETY: the caller vouches for text mode and the mapping, and the page tables made
+        // below map the VGA as well.
+        SCREEN
+            .lock()
+            .attach(unsafe { VgaText::new(Hardware::new()) });
+
+        let boot = BootInfo::read(magic, info, physical_byte).map_err(InitError::Boot)?;
+        let taken = boot.occupied.iter().copied();
+        let modules = boot.modules.iter().map(|module| module.span);
+        let reserved = boot
+            .reserved()
+            .chain([LOW_MEMORY, image.whole()])
+            .chain(taken);
+        let mut frames = Frames::new(boot.ram(), reserved.chain(modules));
+        let free_at_first = frames.free_bytes();
+
+        // SAFETY: what is free is RAM that nobody uses, mapped below 4 GiB as the caller says.
+        let cpu = unsafe { Cpu::create(&mut frames) }.ok_or(InitError::NoMemory)?;
+        // SAFETY: this is the boot CPU, in ring 0, with interrupts off.
+        unsafe { cpu.install() }
+
+        let plan = Plan::new(boot.ram(), boot.reserved(), image, cpu.guards())
+            .map_err(InitError::Paging)?;
+        let root = paging::build(&plan, &mut FrameTables(&mut frames), has_gigabyte_pages())
+            .map_err(InitError::Paging)?;
+        // SAFETY: the plan maps the image by its parts and all RAM, the stack among it.
+        unsafe { paging::install(root) }
+
+        // SAFETY: each of these devices is the VMM's, and has one driver.
+        let [pic, timer, keyboard, mut pit] = [(); 4].map(|()| unsafe { Hardware::new() });
+        let mut pic = Pic::new(pic);
+        pic.init();
+        let hz = tsc::measure(&mut pit, tsc::now).ok_or(InitError::NoClock)?;
+        let tsc = Tsc::new(hz).ok_or(InitError::NoClock)?;
+        let mut timer = Timer::new(timer);
+        timer.disarm();
+        let keyboard = Keyboard::init(keyboard);
+        for line in [irq::TIMER, irq::KEYBOARD, irq::COM1] {
+            pic.enable(line);
+        }
+
+        let own_bytes = image.whole().bytes() + (free_at_first - frames.free_bytes());
+        Ok(Self {
+            frames,
+            boot,
+            cpu,
+            tsc,
+            timer,
+            pic,
+            keyboard,
+            own_bytes,
+        })
+    }
+}
+
+/// The byte at a physical address, where the boot loader's tables can be.
+fn physical_byte(at: u64) -> Option<u8> {
+    let reachable = (1..DEVICE_TOP).contains(&at);
+    // SAFETY: `Machine::init`'s caller has the first 4 GiB mapped, and a read changes no memory.
+    reachable.then(|| unsafe { (at as *const u8).read_volatile() })
+}
+
+/// Whether the CPU has 1 GiB pages: CPUID 8000_0001 EDX bit 26.
+fn has_gigabyte_pages() -> bool {
+    __cpuid(0x8000_0001).edx & 1 << 26 != 0
+}
+
+/// Page tables in page frames.
+struct FrameTables<'f>(&'f mut Frames);
+
+impl paging::Tables for FrameTables<'_> {
+    fn allocate(&mut self) -> Option<Hpa> {
+        let table = self
+            .0
+            .alloc(PAGE, PAGE)
+            .filter(|table| table.0 < DEVICE_TOP)?;
+        // SAFETY: a free frame below 4 GiB is mapped, writable and nobody's.
+        unsafe { (table.0 as *mut u8).write_bytes(0, PAGE as usize) }
+        Some(table)
+    }
+
+    fn write(&mut self, table: Hpa, index: usize, entry: u64) {
+        let place = (table.0 as *mut u64).wrapping_add(index);
+        // SAFETY: `table` came from `allocate`, and `paging` writes its 512 entries only.
+        unsafe { place.write(entry) }
+    }
+}

@@ -1,0 +1,139 @@
+//! The machine's interrupts, taken when the VMM is ready for them.
+//!
+//! The VMM's code runs with interrupts held off. At chosen moments it opens a [`window`], or
+//! sleeps in [`wait`], and learns which lines came. A gate only notes its line; who gets it is
+//! decided outside. Follows APM volume 2, 15.17 (GIF) and 15.21 (interrupts and SVM).
+
+use core::arch::asm;
+use core::sync::atomic::{AtomicU16, Ordering};
+
+use super::pic::{FIRST_VECTOR, Pic};
+use super::ports::Hardware;
+
+/// The timer's line: PIT channel 0.
+pub const TIMER: u8 = 0;
+/// The keyboard's line.
+pub const KEYBOARD: u8 = 1;
+/// COM1's line.
+pub const COM1: u8 = 4;
+
+const LINES: u64 = 16;
+/// The VMM's own lines: edge-triggered, and quiet once their device was read.
+const KEPT: LineSet = LineSet(1 << TIMER | 1 << KEYBOARD | 1 << COM1);
+
+/// Lines that came since they were last asked for. The 8259 pair interrupts one CPU alone.
+static TAKEN: AtomicU16 = AtomicU16::new(0);
+
+/// A set of the 8259 pair's sixteen lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LineSet(pub u16);
+
+impl LineSet {
+    /// Whether `line` is in it.
+    #[inline]
+    pub const fn contains(self, line: u8) -> bool {
+        line < 16 && self.0 >> line & 1 != 0
+    }
+
+    /// Whether no line is in it.
+    #[inline]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Its lines, lowest first.
+    pub fn iter(self) -> impl Iterator<Item = u8> {
+        (0..16).filter(move |line| self.contains(*line))
+    }
+}
+
+/// What holds interrupts off outside a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// RFLAGS.IF = 0: as long as EFER.SVME is 0.
+    ByFlag,
+    /// GIF = 0, with IF = 1: as #VMEXIT leaves it. VMRUN needs IF = 1, or a physical interrupt
+    /// would not end the guest's turn. Only where EFER.SVME is 1, else CLGI is #UD.
+    ByGif,
+}
+
+/// Takes the interrupts that are pending, and returns all lines taken since the last call.
+///
+/// A line other than the timer's, the keyboard's and COM1's is masked when it comes; whoever
+/// serves it enables it again.
+///
+/// Interrupts are held off as `held` says before and after.
+#[inline]
+pub fn window(held: Held) -> LineSet {
+    // SAFETY: every gate of the IDT leads to a stub that brings back all registers. The NOP
+    // stands in the interrupt shadow of STI, so pending interrupts are taken before the last
+    // instruction. With `ByGif` the caller vouches for EFER.SVME.
+    unsafe {
+        match held {
+            Held::ByFlag => asm!("sti", "nop", "cli"),
+            Held::ByGif => asm!("stgi", "sti", "nop", "clgi"),
+        }
+    }
+    take()
+}
+
+/// Sleeps until a line comes, unless one has already, and returns as [`window`] does. May return
+/// without a line: an NMI or SMI ends the sleep too.
+pub fn wait(held: Held) -> LineSet {
+    if TAKEN.load(Ordering::Relaxed) == 0 {
+        // SAFETY: as for `window`. HLT stands in the shadow of STI, with IF = 0 before: an
+        // interrupt cannot be taken between the two and leave the CPU asleep.
+        unsafe {
+            match held {
+                Held::ByFlag => asm!("sti", "hlt", "cli"),
+                Held::ByGif => asm!("cli", "stgi", "sti", "hlt", "clgi"),
+            }
+        }
+    }
+    take()
+}
+
+#[inline]
+fn take() -> LineSet {
+    LineSet(TAKEN.swap(0, Ordering::Relaxed))
+}
+
+/// Whether a gate's vector is a line's.
+pub(super) const fn is_vector(vector: u64) -> bool {
+    vector.wrapping_sub(FIRST_VECTOR as u64) < LINES
+}
+
+/// Notes the line of a gate; `vector` is one that [`is_vector`] accepts.
+pub(super) fn taken(vector: u64) {
+    let line = (vector - u64::from(FIRST_VECTOR)) as u8;
+    // SAFETY: the 8259 pair is the VMM's, and the code that the interrupt came to is in a window
+    // or asleep, not in the middle of talking to it.
+    let mut pic = Pic::new(unsafe { Hardware::new() });
+    if pic.is_spurious(line) {
+        return;
+    }
+    if !KEPT.contains(line) {
+        pic.disable(line);
+    }
+    pic.end(line);
+    TAKEN.fetch_or(1 << line, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sixteen_vectors_are_lines() {
+        let lines: Vec<u64> = (0..256).filter(|vector| is_vector(*vector)).collect();
+        assert_eq!(lines, (0x20..0x30).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_set_lists_its_lines() {
+        let set = LineSet(1 << 4 | 1 << 15);
+        assert_eq!(set.iter().collect::<Vec<_>>(), [4, 15]);
+        assert!(!set.contains(16));
+        assert!(LineSet::default().is_empty());
+    }
+}

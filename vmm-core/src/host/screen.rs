@@ -1,0 +1,286 @@
+//! The machine's screen: 80 by 25 characters, shown on whatever surface there is.
+//!
+//! A VM's text page and the VMM's own log are both [`Page`]s. A [`Painter`] knows what the
+//! surface shows and draws what changed. Today's surface is the VGA's text memory; a
+//! framebuffer can stand in its place.
+
+use spin::Mutex;
+
+use super::ports::{Hardware, Ports};
+use super::scroll::Scroll;
+
+/// Characters in a row.
+pub const COLUMNS: usize = 80;
+/// Rows on the screen.
+pub const ROWS: usize = 25;
+/// Characters on the screen.
+pub const CELLS: usize = COLUMNS * ROWS;
+
+/// A character and its colours, as the VGA's text memory has them: code page 437 in the low
+/// byte, attribute (blink, background, foreground) in the high byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Cell(pub u16);
+
+impl Cell {
+    /// A blank in light grey on black.
+    pub const BLANK: Self = Self::new(b' ', 0x07);
+
+    /// `character` in the colours of `attribute`.
+    pub const fn new(character: u8, attribute: u8) -> Self {
+        Self(u16::from_le_bytes([character, attribute]))
+    }
+}
+
+/// A screenful of characters, row by row.
+pub type Page = [Cell; CELLS];
+
+/// What can show characters.
+pub trait Surface {
+    /// Shows `cell` at place `index`, below [`CELLS`].
+    fn draw(&mut self, index: usize, cell: Cell);
+    /// Shows the cursor at place `at`, below [`CELLS`], or nowhere.
+    fn place_cursor(&mut self, at: Option<usize>);
+}
+
+/// A surface and what it shows.
+#[derive(Debug)]
+pub struct Painter<S> {
+    surface: S,
+    shown: Option<Page>,
+    cursor: Option<usize>,
+}
+
+impl<S: Surface> Painter<S> {
+    /// A painter who does not know yet what `surface` shows.
+    pub const fn new(surface: S) -> Self {
+        Self {
+            surface,
+            shown: None,
+            cursor: None,
+        }
+    }
+
+    /// Makes the surface show `page`, and the cursor at place `cursor`; a cursor off the page is
+    /// none.
+    pub fn paint(&mut self, page: &Page, cursor: Option<usize>) {
+        let cursor = cursor.filter(|at| *at < CELLS);
+        let fresh = self.shown.is_none();
+        let shown = self.shown.get_or_insert(*page);
+        for (index, (new, old)) in page.iter().zip(shown).enumerate() {
+            if fresh || *new != *old {
+                self.surface.draw(index, *new);
+                *old = *new;
+            }
+        }
+        if fresh || self.cursor != cursor {
+            self.surface.place_cursor(cursor);
+            self.cursor = cursor;
+        }
+    }
+}
+
+/// The VGA in text mode, at its usual place.
+#[derive(Debug)]
+pub struct VgaText {
+    ports: Hardware,
+}
+
+impl VgaText {
+    const MEMORY: *mut u16 = 0xB8000 as *mut u16;
+    const CRTC_INDEX: u16 = 0x3D4;
+    const CRTC_DATA: u16 = 0x3D5;
+    const CURSOR_START: u8 = 0x0A;
+    const CURSOR_END: u8 = 0x0B;
+    const START_ADDRESS: u8 = 0x0C;
+    const CURSOR: u8 = 0x0E;
+
+    /// The VGA behind `ports`, showing the start of its memory.
+    ///
+    /// # Safety
+    /// The VGA is in text mode 3, and its memory is mapped one to one from now on.
+    pub unsafe fn new(ports: Hardware) -> Self {
+        let mut vga = Self { ports };
+        vga.write_pair(Self::START_ADDRESS, 0);
+        // A cursor of two scan lines, of the sixteen that a character has.
+        vga.write_register(Self::CURSOR_START, 14);
+        vga.write_register(Self::CURSOR_END, 15);
+        vga
+    }
+
+    fn write_register(&mut self, register: u8, value: u8) {
+        self.ports.write_u8(Self::CRTC_INDEX, register);
+        self.ports.write_u8(Self::CRTC_DATA, value);
+    }
+
+    /// Writes a register of two bytes, the high one first.
+    fn write_pair(&mut self, register: u8, value: u16) {
+        let [low, high] = value.to_le_bytes();
+        self.write_register(register, high);
+        self.write_register(register + 1, low);
+    }
+}
+
+impl Surface for VgaText {
+    fn draw(&mut self, index: usize, cell: Cell) {
+        if index < CELLS {
+            // SAFETY: `new`'s caller vouches that the page is mapped, and the index is on it.
+            unsafe { Self::MEMORY.add(index).write_volatile(cell.0) }
+        }
+    }
+
+    fn place_cursor(&mut self, at: Option<usize>) {
+        // Past the end of the page, the cursor is out of sight.
+        self.write_pair(Self::CURSOR, at.unwrap_or(CELLS) as u16);
+    }
+}
+
+/// The screen of the machine that the VMM runs on.
+pub static SCREEN: Mutex<Screen<VgaText>> = Mutex::new(Screen::new());
+
+/// What the screen is used for: the VMM's log, or a VM's page.
+#[derive(Debug)]
+pub struct Screen<S> {
+    painter: Option<Painter<S>>,
+    log: Scroll,
+    lent: bool,
+}
+
+impl<S: Surface> Screen<S> {
+    /// No screen: the log is kept, and shown once a surface is attached.
+    pub const fn new() -> Self {
+        Self {
+            painter: None,
+            log: Scroll::new(),
+            lent: false,
+        }
+    }
+
+    /// Shows everything on `surface` from now on.
+    pub fn attach(&mut self, surface: S) {
+        self.painter = Some(Painter::new(surface));
+        self.show_log();
+    }
+
+    /// Shows a VM's page. From now on the log is kept, but not shown.
+    pub fn show_page(&mut self, page: &Page, cursor: Option<usize>) {
+        self.lent = true;
+        if let Some(painter) = &mut self.painter {
+            painter.paint(page, cursor);
+        }
+    }
+
+    /// Shows the log, from now on.
+    pub fn show_log(&mut self) {
+        self.lent = false;
+        if let Some(painter) = &mut self.painter {
+            painter.paint(self.log.page(), Some(self.log.cursor()));
+        }
+    }
+
+    /// Adds text to the log. It appears once its line is complete.
+    pub(super) fn log(&mut self, text: &[u8]) {
+        self.log.write(text);
+        if !self.lent && text.ends_with(b"\n") {
+            self.show_log();
+        }
+    }
+}
+
+impl<S: Surface> Default for Screen<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    struct Paper {
+        page: Page,
+        cursor: Option<usize>,
+        drawn: usize,
+    }
+
+    impl Default for Paper {
+        fn default() -> Self {
+            Self {
+                page: [Cell(0xDEAD); CELLS],
+                cursor: Some(77),
+                drawn: 0,
+            }
+        }
+    }
+
+    impl Surface for Paper {
+        fn draw(&mut self, index: usize, cell: Cell) {
+            self.page[index] = cell;
+            self.drawn += 1;
+        }
+        fn place_cursor(&mut self, at: Option<usize>) {
+            self.cursor = at;
+        }
+    }
+
+    #[test]
+    fn the_first_page_is_drawn_whole_and_then_only_changes() {
+        let mut painter = Painter::new(Paper::default());
+        let mut page = [Cell::BLANK; CELLS];
+        painter.paint(&page, None);
+        assert_eq!(
+            (painter.surface.drawn, painter.surface.cursor),
+            (CELLS, None)
+        );
+        page[1999] = Cell::new(b'x', 0x4F);
+        painter.paint(&page, Some(CELLS));
+        assert_eq!(
+            (painter.surface.drawn, painter.surface.cursor),
+            (CELLS + 1, None)
+        );
+        painter.paint(&page, Some(3));
+        assert_eq!(
+            (painter.surface.drawn, painter.surface.cursor),
+            (CELLS + 1, Some(3))
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_surface_shows_the_last_page(edits in prop::collection::vec((0..CELLS, any::<u16>(), any::<bool>()), 0..40)) {
+            let mut painter = Painter::new(Paper::default());
+            let mut page = [Cell::BLANK; CELLS];
+            painter.paint(&page, Some(0));
+            for (index, cell, paint) in edits {
+                page[index] = Cell(cell);
+                if paint {
+                    painter.paint(&page, Some(index));
+                    prop_assert!(painter.surface.page == page);
+                    prop_assert_eq!(painter.surface.cursor, Some(index));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_lent_screen_shows_the_log_only_when_it_comes_back() {
+        let mut screen = Screen::new();
+        screen.log(b"early\n");
+        screen.attach(Paper::default());
+        let first = |screen: &Screen<Paper>, row: usize| -> Vec<u8> {
+            let page = &screen.painter.as_ref().unwrap().surface.page;
+            page[row * COLUMNS..][..5]
+                .iter()
+                .map(|cell| cell.0 as u8)
+                .collect()
+        };
+        assert_eq!(first(&screen, 0), b"early");
+        screen.show_page(&[Cell::new(b'V', 7); CELLS], None);
+        screen.log(b"later\n");
+        assert_eq!(first(&screen, 1), b"VVVVV");
+        screen.show_log();
+        assert_eq!(first(&screen, 1), b"later");
+    }
+}
