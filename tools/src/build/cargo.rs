@@ -1,0 +1,128 @@
+//! How cargo is called for a binary that runs without an operating system.
+//!
+//! The Rust library is built from source for the target. That is unstable in
+//! cargo, so `RUSTC_BOOTSTRAP` opens it on a stable toolchain; it has to be in
+//! the process environment, which is why an alias alone cannot do this.
+
+use std::ffi::{OsStr, OsString};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::setup::toolchain::Toolchain;
+
+/// What to build, and with what. Knows no place on the machine.
+#[derive(Clone, Debug)]
+pub struct Recipe {
+    what: &'static str,
+    package: &'static str,
+    binary: &'static str,
+    /// A target of rustc's, or the path of a specification below the root.
+    target: &'static str,
+    rustflags: &'static [&'static str],
+    environment: Vec<(&'static str, OsString)>,
+}
+
+impl Recipe {
+    /// The guest kernel.
+    pub fn guest() -> Recipe {
+        Recipe {
+            what: "the guest kernel",
+            package: "guest",
+            binary: "kernel",
+            target: "guest/i686-tollgate-none.json",
+            rustflags: &[],
+            environment: Vec::new(),
+        }
+    }
+
+    /// The VMM with this policy and this guest kernel.
+    pub fn vmm(config: &Path, guest: &Path) -> Recipe {
+        Recipe {
+            what: "the VMM",
+            package: "boot",
+            binary: "tollgate",
+            target: "x86_64-unknown-none",
+            // The target makes position-independent files otherwise, and
+            // Multiboot loads at fixed addresses.
+            rustflags: &["-C", "relocation-model=static"],
+            environment: vec![
+                ("VM_CONFIG", config.into()),
+                ("TOLLGATE_GUEST", guest.into()),
+            ],
+        }
+    }
+
+    /// The thing in words.
+    pub fn what(&self) -> &'static str {
+        self.what
+    }
+
+    /// The name of the file.
+    pub fn binary(&self) -> &'static str {
+        self.binary
+    }
+
+    /// The part of the content key that is the recipe itself. The files that
+    /// the environment names go into the key by content.
+    pub fn identity(&self) -> String {
+        format!("{:?} {:?}", self.arguments(), self.rustflags)
+    }
+
+    /// Where cargo leaves the file.
+    pub fn output(&self, target_dir: &Path) -> PathBuf {
+        let folder = Path::new(self.target)
+            .file_stem()
+            .unwrap_or(OsStr::new(self.target));
+        target_dir.join(folder).join("release").join(self.binary)
+    }
+
+    fn arguments(&self) -> [&'static str; 11] {
+        [
+            "build",
+            "--release",
+            "--package",
+            self.package,
+            "--bin",
+            self.binary,
+            "--features=bare-metal",
+            "-Zbuild-std=core,compiler_builtins",
+            "-Zbuild-std-features=compiler-builtins-mem",
+            "-Zjson-target-spec",
+            "--target",
+        ]
+    }
+
+    /// The cargo command that builds it.
+    pub fn command(&self, root: &Path, target_dir: &Path, toolchain: &Toolchain) -> Command {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let color = if std::io::stderr().is_terminal() {
+            "always"
+        } else {
+            "never"
+        };
+        let mut flags: Vec<OsString> = self.rustflags.iter().map(OsString::from).collect();
+        if let Some(linker) = &toolchain.linker {
+            let mut flag = OsString::from("linker=");
+            flag.push(linker);
+            flags.extend(["-C".into(), flag]);
+            if linker.file_name() == Some(OsStr::new("ld")) {
+                flags.extend(["-C".into(), "linker-flavor=ld".into()]);
+            }
+        }
+        let mut command = Command::new(cargo);
+        command
+            .args(self.arguments())
+            .arg(self.target)
+            .arg("--target-dir")
+            .arg(target_dir)
+            .args(["--color", color])
+            .current_dir(root)
+            .env("RUSTC", &toolchain.rustc)
+            .env("RUSTC_BOOTSTRAP", "1")
+            // Also keeps flags that the person set for the host away.
+            .env("CARGO_ENCODED_RUSTFLAGS", flags.join(OsStr::new("\x1f")))
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}

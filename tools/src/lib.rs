@@ -1,0 +1,21 @@
+//! What a person runs on the host, behind the aliases in `.cargo/config.toml`.
+//!
+//! A tour, in the order in which `cargo run-qemu` uses the rooms:
+//!
+//! - [`cli`] reads the command line,
+//! - [`setup`] finds what the machine lacks and installs it,
+//! - [`build`] makes the bare-metal binaries and keeps them by content,
+//! - [`run`] boots them in QEMU, relays the serial line, plays the script of
+//!   keys, and turns the end of the run into a report and an exit status.
+//!
+//! This crate handles no #VMEXIT and knows no rule of the policy: the former
+//! is `vmm-core`'s, the latter `vmm-config`'s.
+
+pub mod build;
+pub mod cli;
+pub mod failure;
+pub mod progress;
+pub mod run;
+pub mod setup;
+pub mod table;
+pub mod workspace;

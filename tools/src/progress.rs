@@ -1,0 +1,77 @@
+//! Long steps, shown: a spinner on a terminal, plain lines elsewhere.
+//!
+//! All of it goes to standard error; standard output is for what a command
+//! produces.
+
+use std::io::{BufRead, BufReader, IsTerminal};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::failure::{Doing, Result};
+
+/// Says something about what the tool does, on a line of its own.
+pub fn say(text: &str) {
+    eprintln!("tollgate: {text}");
+}
+
+/// What a command that ran under [`run_shown`] left.
+pub struct Finished {
+    /// How it exited.
+    pub status: ExitStatus,
+    /// All that it printed, both streams in the order of arrival.
+    pub output: String,
+}
+
+/// Runs `command` without a standard input, showing that it works on `what`
+/// and the line it printed last. Nothing it prints stays on the screen: the
+/// caller shows `output` when that matters.
+pub fn run_shown(what: &str, command: &mut Command) -> Result<Finished> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let spinner = spinner(what);
+    let (reader, writer) = std::io::pipe().doing(|| "make a pipe".to_string())?;
+    let second = writer.try_clone().doing(|| "copy a pipe".to_string())?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(writer)
+        .stderr(second)
+        .spawn()
+        .doing(|| format!("start {program}"))?;
+    // The command keeps its ends of the pipe open; give them up, or the
+    // reader below would never see the end.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+
+    let mut output = String::new();
+    let mut lines = BufReader::new(reader);
+    let mut line = Vec::new();
+    while lines
+        .read_until(b'\n', &mut line)
+        .doing(|| format!("read what {program} prints"))?
+        > 0
+    {
+        let text = String::from_utf8_lossy(&line);
+        spinner.set_message(text.trim().to_string());
+        output.push_str(&text);
+        line.clear();
+    }
+    let status = child.wait().doing(|| format!("wait for {program}"))?;
+    spinner.finish_and_clear();
+    Ok(Finished { status, output })
+}
+
+fn spinner(what: &str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        say(what);
+        return ProgressBar::hidden();
+    }
+    let spinner = ProgressBar::new_spinner();
+    if let Ok(style) =
+        ProgressStyle::with_template("{spinner} {prefix} ({elapsed}) {wide_msg:.dim}")
+    {
+        spinner.set_style(style);
+    }
+    spinner.set_prefix(format!("tollgate: {what}"));
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    spinner
+}

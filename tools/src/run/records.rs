@@ -1,0 +1,111 @@
+//! What the VMM writes on COM2: a record a line, in JSON.
+//!
+//! Only the VMM owns that line, so a guest cannot forge any of it.
+
+use serde::{Deserialize, Serialize};
+
+/// How often an exit happened and what it cost.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Exit {
+    /// The exit's name in the vocabulary.
+    pub name: String,
+    /// EXITCODE.
+    pub code: u64,
+    /// How often.
+    pub count: u64,
+    /// TSC ticks that the VMM spent on it.
+    pub cycles: u64,
+}
+
+/// One line of COM2.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Record {
+    /// Before the first VMRUN.
+    Hello {
+        /// The VMs' names.
+        vms: Vec<String>,
+        /// TSC ticks a second.
+        tsc_hz: u64,
+        /// The VMM's memory, besides the guests'.
+        vmm_bytes: u64,
+    },
+    /// At the end, one for each VM.
+    Exits {
+        /// The VM's name.
+        vm: String,
+        /// Its exits.
+        exits: Vec<Exit>,
+        /// TSC ticks in the guest.
+        guest_cycles: u64,
+        /// TSC ticks in the VMM on this VM's behalf.
+        vmm_cycles: u64,
+    },
+    /// A VM ended.
+    Ended {
+        /// Its name.
+        vm: String,
+        /// `power-off`, `halted`, `crashed`, `stopped` or `reset`.
+        how: String,
+        /// Whether that counts as a good end.
+        good: bool,
+        /// The cause, for a person.
+        reason: String,
+    },
+    /// The machine lacks what the policy needs.
+    Refused {
+        /// What it lacks.
+        reason: String,
+    },
+    /// The VMM gave up.
+    Panic {
+        /// Why.
+        message: String,
+    },
+    /// The last record.
+    Done {
+        /// The exit status that the VMM asks for.
+        status: u8,
+    },
+    /// A kind that this program does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// The records in what COM2 received. Lines that are none are passed over: a
+/// machine that was cut off leaves half a line.
+pub fn read(com2: &str) -> Vec<Record> {
+    com2.lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_kinds_and_fields_and_cut_lines_do_no_harm() {
+        let text = concat!(
+            r#"{"kind":"hello","version":1,"vms":["demo"],"tsc_hz":1000,"vmm_bytes":4096}"#,
+            "\n",
+            r#"{"kind":"weather","sun":true}"#,
+            "\n\n",
+            r#"{"kind":"done","status":0}"#,
+            "\n",
+            r#"{"kind":"done","sta"#,
+        );
+        assert_eq!(
+            read(text),
+            [
+                Record::Hello {
+                    vms: vec!["demo".into()],
+                    tsc_hz: 1000,
+                    vmm_bytes: 4096
+                },
+                Record::Unknown,
+                Record::Done { status: 0 }
+            ]
+        );
+    }
+}

@@ -1,0 +1,265 @@
+//! The end of a run for people (a table) and for programs (`--report`).
+
+use serde::Serialize;
+
+use super::outcome::{Ending, Verdict};
+use super::records::{Exit, Record};
+use crate::table::{grouped, numbers};
+
+/// What one VM did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Vm {
+    /// Its name in vm.toml.
+    pub name: String,
+    /// How it ended; none if the run ended before it.
+    pub end: Option<End>,
+    /// Its exits; empty if the run ended before the VMM could tell.
+    pub exits: Vec<Exit>,
+    /// TSC ticks in the guest.
+    pub guest_cycles: u64,
+    /// TSC ticks in the VMM on its behalf.
+    pub vmm_cycles: u64,
+}
+
+/// How a VM ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct End {
+    /// `power-off`, `halted`, `crashed`, `stopped` or `reset`.
+    pub how: String,
+    /// Whether that counts as a good end.
+    pub good: bool,
+    /// The cause, for a person.
+    pub reason: String,
+}
+
+/// What `--report` writes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The exit status of the command.
+    pub status: u8,
+    /// Why it is not 0.
+    pub message: Option<String>,
+    /// What ended the run.
+    pub ended: Ending,
+    /// TSC ticks a second; none if the VMM did not get so far.
+    pub tsc_hz: Option<u64>,
+    /// The VMM's own memory.
+    pub vmm_bytes: Option<u64>,
+    /// The VMs, in the order of vm.toml.
+    pub vms: Vec<Vm>,
+}
+
+impl Report {
+    /// Puts a run together.
+    pub fn new(ending: &Ending, verdict: &Verdict, records: &[Record]) -> Report {
+        let mut report = Report {
+            status: verdict.status.code(),
+            message: verdict.message.clone(),
+            ended: ending.clone(),
+            tsc_hz: None,
+            vmm_bytes: None,
+            vms: Vec::new(),
+        };
+        for record in records {
+            match record {
+                Record::Hello {
+                    vms,
+                    tsc_hz,
+                    vmm_bytes,
+                } => {
+                    report.tsc_hz = Some(*tsc_hz);
+                    report.vmm_bytes = Some(*vmm_bytes);
+                    for name in vms {
+                        report.vm(name);
+                    }
+                }
+                Record::Exits {
+                    vm,
+                    exits,
+                    guest_cycles,
+                    vmm_cycles,
+                } => {
+                    let vm = report.vm(vm);
+                    vm.exits.clone_from(exits);
+                    vm.guest_cycles = *guest_cycles;
+                    vm.vmm_cycles = *vmm_cycles;
+                }
+                Record::Ended {
+                    vm,
+                    how,
+                    good,
+                    reason,
+                } => {
+                    report.vm(vm).end = Some(End {
+                        how: how.clone(),
+                        good: *good,
+                        reason: reason.clone(),
+                    });
+                }
+                Record::Refused { .. }
+                | Record::Panic { .. }
+                | Record::Done { .. }
+                | Record::Unknown => {}
+            }
+        }
+        report
+    }
+
+    fn vm(&mut self, name: &str) -> &mut Vm {
+        let place = self
+            .vms
+            .iter()
+            .position(|vm| vm.name == name)
+            .unwrap_or_else(|| {
+                self.vms.push(Vm {
+                    name: name.into(),
+                    ..Vm::default()
+                });
+                self.vms.len() - 1
+            });
+        &mut self.vms[place]
+    }
+
+    /// For a person: a table for each VM.
+    pub fn table(&self) -> String {
+        self.vms
+            .iter()
+            .map(Vm::table)
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+}
+
+impl Vm {
+    fn table(&self) -> String {
+        let end = match &self.end {
+            Some(End { how, reason, .. }) if reason.is_empty() || reason == how => how.clone(),
+            Some(End { how, reason, .. }) => format!("{how} ({reason})"),
+            None => "was still running".into(),
+        };
+        let heading = format!("\nVM {}: {end}\n", self.name);
+        if self.exits.is_empty() {
+            return heading;
+        }
+        let total = self.guest_cycles.saturating_add(self.vmm_cycles);
+        let mut exits: Vec<_> = self.exits.iter().filter(|exit| exit.count > 0).collect();
+        exits.sort_by(|a, b| b.cycles.cmp(&a.cycles).then_with(|| a.name.cmp(&b.name)));
+        let count = exits
+            .iter()
+            .fold(0u64, |sum, exit| sum.saturating_add(exit.count));
+        let rows = exits.iter().map(|exit| {
+            [
+                exit.name.clone(),
+                grouped(exit.count),
+                share(exit.cycles, total),
+            ]
+        });
+        let sums = [
+            [
+                "all exits".into(),
+                grouped(count),
+                share(self.vmm_cycles, total),
+            ],
+            [
+                "the guest itself".into(),
+                String::new(),
+                share(self.guest_cycles, total),
+            ],
+        ];
+        heading + &numbers(["exit", "count", "share of time"], rows.chain(sums)) + "\n"
+    }
+}
+
+/// `part` of `total` in percent, or a dash where nothing was measured.
+fn share(part: u64, total: u64) -> String {
+    if total == 0 {
+        return "-".into();
+    }
+    // Both fit a float closely enough for one decimal.
+    format!("{:.1} %", part as f64 * 100.0 / total as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Status;
+
+    fn exit(name: &str, count: u64, cycles: u64) -> Exit {
+        Exit {
+            name: name.into(),
+            code: 0,
+            count,
+            cycles,
+        }
+    }
+
+    fn report(records: &[Record]) -> Report {
+        Report::new(
+            &Ending::Until,
+            &Verdict {
+                status: Status::Good,
+                message: None,
+            },
+            records,
+        )
+    }
+
+    #[test]
+    fn every_vm_that_said_hello_is_in_the_report_in_that_order() {
+        let report = report(&[
+            Record::Hello {
+                vms: vec!["b".into(), "a".into()],
+                tsc_hz: 1,
+                vmm_bytes: 2,
+            },
+            Record::Ended {
+                vm: "a".into(),
+                how: "halted".into(),
+                good: true,
+                reason: String::new(),
+            },
+        ]);
+        let names: Vec<_> = report
+            .vms
+            .iter()
+            .map(|vm| (vm.name.as_str(), vm.end.is_some()))
+            .collect();
+        assert_eq!(names, [("b", false), ("a", true)]);
+    }
+
+    #[test]
+    fn the_table_shows_the_costliest_exit_first_and_leaves_out_what_never_happened() {
+        let exits = vec![
+            exit("cpuid", 2, 10),
+            exit("ioio", 1000, 40),
+            exit("hlt", 0, 0),
+        ];
+        let table = report(&[Record::Exits {
+            vm: "demo".into(),
+            exits,
+            guest_cycles: 50,
+            vmm_cycles: 50,
+        }])
+        .table();
+        let place = |text: &str| {
+            table
+                .find(text)
+                .unwrap_or_else(|| panic!("no {text} in {table}"))
+        };
+        assert!(
+            place("ioio") < place("cpuid") && place("40.0 %") < place("10.0 %"),
+            "{table}"
+        );
+        assert!(
+            table.contains("1,000") && table.contains("1,002"),
+            "{table}"
+        );
+        assert!(!table.contains("hlt"), "{table}");
+    }
+
+    #[test]
+    fn a_run_without_measured_time_has_no_share() {
+        assert_eq!(share(5, 0), "-");
+        assert_eq!(share(1, 3), "33.3 %");
+    }
+}

@@ -1,0 +1,272 @@
+//! One run, from QEMU's start to its end: the event loop.
+//!
+//! Everything that can happen is a file descriptor or a deadline: serial
+//! output, QMP, the person's keys, a signal, the next key of the script, the
+//! time-out. So one thread does it all and nothing races.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::outcome::Ending;
+use super::qemu::Qemu;
+use super::qmp;
+use super::script::{Action, Player};
+use super::signals::Signals;
+use super::terminal::{Keyboard, RawTerminal};
+use super::text::Watch;
+
+/// How the run is watched and steered.
+pub struct Plan {
+    /// What is typed.
+    pub player: Player,
+    /// The text that ends the run.
+    pub until: Option<Watch>,
+    /// How long it may take.
+    pub timeout: Option<Duration>,
+    /// Whether serial output goes to standard output.
+    pub relay: bool,
+    /// Whether a person's keys go to the serial port.
+    pub interactive: bool,
+}
+
+/// A run under way.
+pub struct Session {
+    qemu: Qemu,
+    plan: Plan,
+    signals: Signals,
+    keyboard: Keyboard,
+    /// Bytes for the serial port that it did not take yet.
+    to_com1: VecDeque<u8>,
+    deadline: Option<Instant>,
+    /// When the script may press its next key.
+    next_key: Instant,
+    /// Whether the last serial byte ended a line.
+    at_line_start: bool,
+}
+
+impl Session {
+    /// Takes over a QEMU that was just started. `signals` must be older than
+    /// it, so that none is missed.
+    pub fn new(qemu: Qemu, plan: Plan, signals: Signals) -> Session {
+        let now = Instant::now();
+        Session {
+            qemu,
+            signals,
+            keyboard: Keyboard::default(),
+            to_com1: VecDeque::new(),
+            deadline: plan.timeout.and_then(|time| now.checked_add(time)),
+            next_key: now,
+            at_line_start: true,
+            plan,
+        }
+    }
+
+    /// Runs to the end. QEMU is gone when this returns, its COM2 file is not.
+    pub fn run(mut self) -> io::Result<(Ending, std::fs::File)> {
+        let terminal = self.plan.interactive.then(RawTerminal::enter).transpose()?;
+        let mut keys_open = self.plan.interactive;
+        let ending = loop {
+            if let Some(ending) = self.play()? {
+                break ending;
+            }
+            let ready = self.wait(keys_open)?;
+            // A signal first: the end of QEMU may be its consequence.
+            if let Some(number) = self.signals.take() {
+                break Ending::Signal { number };
+            }
+            if ready.keys {
+                match self.read_keys()? {
+                    Keys::Quit => break Ending::Quit,
+                    Keys::Open => {}
+                    Keys::Closed => keys_open = false,
+                }
+            }
+            if ready.com1
+                && let Some(ending) = self.read_com1()?
+            {
+                break ending;
+            }
+            if ready.qmp && !self.qemu.qmp.read() {
+                // QEMU closes all its lines when it exits. What it sent on the
+                // serial one before that is still to be read.
+                break self.read_com1()?.unwrap_or_else(|| self.end_of_qemu());
+            }
+            if self
+                .deadline
+                .is_some_and(|deadline| Instant::now() >= deadline)
+            {
+                break Ending::Timeout;
+            }
+        };
+        drop(terminal);
+        if !self.at_line_start && self.plan.relay {
+            let _ = writeln!(io::stdout());
+        }
+        let com2 = self.qemu.com2.try_clone()?;
+        Ok((ending, com2))
+    }
+
+    /// Does what the script has to do now.
+    fn play(&mut self) -> io::Result<Option<Ending>> {
+        while Instant::now() >= self.next_key
+            && let Some(action) = self.plan.player.take_action()
+        {
+            match action {
+                Action::Send(bytes) => self.to_com1.extend(bytes),
+                Action::Press(stroke) => {
+                    if self.qemu.qmp.press(stroke).is_err() {
+                        return Ok(Some(self.end_of_qemu()));
+                    }
+                    // QEMU holds the key and then lets go for as long; faster
+                    // than that its queue would overflow.
+                    self.next_key = Instant::now() + Duration::from_millis(2 * qmp::HOLD_MS);
+                }
+            }
+        }
+        let (bytes, _) = self.to_com1.as_slices();
+        if !bytes.is_empty() {
+            match self.qemu.com1.write(bytes) {
+                Ok(count) => drop(self.to_com1.drain(..count)),
+                Err(error) if is_transient(&error) => {}
+                // It has hung up; the read side notices.
+                Err(_) => self.to_com1.clear(),
+            }
+        }
+        Ok(None)
+    }
+
+    fn wait(&self, keys_open: bool) -> io::Result<Ready> {
+        let stdin = io::stdin();
+        let to_write = if self.to_com1.is_empty() {
+            PollFlags::empty()
+        } else {
+            PollFlags::POLLOUT
+        };
+        let mut lines = [
+            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.qemu.com1.as_fd(), PollFlags::POLLIN | to_write),
+            PollFd::new(self.qemu.qmp.as_fd(), PollFlags::POLLIN),
+            PollFd::new(
+                stdin.as_fd(),
+                if keys_open {
+                    PollFlags::POLLIN
+                } else {
+                    PollFlags::empty()
+                },
+            ),
+        ];
+        match poll(&mut lines, self.patience()) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let something = |line: &PollFd| line.any().unwrap_or(false);
+        Ok(Ready {
+            com1: something(&lines[1]),
+            qmp: something(&lines[2]),
+            keys: keys_open && something(&lines[3]),
+        })
+    }
+
+    /// Until the next deadline, rounded up so as not to wake before it.
+    fn patience(&self) -> PollTimeout {
+        let now = Instant::now();
+        let key = (self.next_key > now).then_some(self.next_key);
+        let Some(next) = key.into_iter().chain(self.deadline).min() else {
+            return PollTimeout::NONE;
+        };
+        let milliseconds = next.saturating_duration_since(now).as_millis() + 1;
+        PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX)
+    }
+
+    /// Passes on what the serial port sent; an ending if that ends the run.
+    fn read_com1(&mut self) -> io::Result<Option<Ending>> {
+        let mut piece = [0; 4096];
+        loop {
+            let count = match self.qemu.com1.read(&mut piece) {
+                Ok(0) => return Ok(Some(self.end_of_qemu())),
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Err(_) => return Ok(Some(self.end_of_qemu())),
+            };
+            let plain: Vec<u8> = piece[..count]
+                .iter()
+                .copied()
+                .filter(|byte| *byte != b'\r')
+                .collect();
+            // A terminal gets every byte, a file or a pipe gets lines.
+            let shown = if self.plan.interactive {
+                &piece[..count]
+            } else {
+                &plain
+            };
+            if self.plan.relay && show(shown).is_err() {
+                return Ok(Some(Ending::OutputClosed));
+            }
+            if let Some(last) = plain.last() {
+                self.at_line_start = *last == b'\n';
+            }
+            self.plan.player.hear(&plain);
+            if self
+                .plan
+                .until
+                .as_mut()
+                .is_some_and(|until| until.feed(&plain))
+            {
+                return Ok(Some(Ending::Until));
+            }
+        }
+    }
+
+    fn read_keys(&mut self) -> io::Result<Keys> {
+        let mut keys = [0; 256];
+        // Not through `io::stdin`: its buffer would hide keys from `poll`.
+        match nix::unistd::read(io::stdin(), &mut keys) {
+            Ok(0) | Err(Errno::EIO) => Ok(Keys::Closed),
+            Ok(count) if self.keyboard.feed(&keys[..count], &mut self.to_com1) => Ok(Keys::Quit),
+            Ok(_) | Err(Errno::EINTR | Errno::EAGAIN) => Ok(Keys::Open),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// QEMU has hung up: learns why.
+    fn end_of_qemu(&mut self) -> Ending {
+        let process = self.qemu.wait_for_end();
+        self.qemu.qmp.read();
+        // Ctrl-C in QEMU's own terminal reaches both.
+        if let Some(number) = self.signals.take() {
+            return Ending::Signal { number };
+        }
+        Ending::Emulator {
+            shutdown: self.qemu.qmp.shutdown().map(str::to_string),
+            process: process.map_or("it hangs".into(), |status| status.to_string()),
+        }
+    }
+}
+
+struct Ready {
+    com1: bool,
+    qmp: bool,
+    keys: bool,
+}
+
+enum Keys {
+    Open,
+    Closed,
+    Quit,
+}
+
+fn show(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    stdout.flush()
+}
+
+fn is_transient(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}

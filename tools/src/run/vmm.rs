@@ -1,0 +1,202 @@
+//! `cargo run-qemu`: the VMM with its policy, and the guests in it.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::Args;
+
+use super::options::{Options, existing};
+use super::outcome::Verdict;
+use super::policy::Policy;
+use super::qemu::{Launch, Module, without_spaces};
+use super::records;
+use super::report::Report;
+use crate::failure::{Doing, Failure, Result, Status};
+use crate::progress::say;
+use crate::workspace::Workspace;
+use crate::{build, setup};
+
+/// The machine's memory beside the VMs': the VMM, the images, the firmware.
+const SPARE_MIB: u64 = 64;
+const MIB: u64 = 1 << 20;
+
+/// Boots the VMM in QEMU with the policy of vm.toml.
+///
+/// Ends with 0 when every VM ended well, 1 when one crashed or the policy stopped it, 2 for a wrong
+/// command line or vm.toml, 3 when something is missing, 4 when the VMM or QEMU died, 5 when all
+/// VMs ended before --until matched, 124 after --timeout, 130 after Ctrl-C.
+#[derive(Args, Clone, Debug)]
+pub struct RunQemu {
+    /// The policy [default: the workspace's vm.toml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Boot FILE, a Multiboot kernel, in this VM (the first by default); may be repeated
+    #[arg(long = "guest", value_name = "[VM=]FILE")]
+    guests: Vec<Guest>,
+
+    /// Write what happened to FILE, in JSON: how each VM ended, its exits by name
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+
+    #[command(flatten)]
+    options: Options,
+}
+
+/// A kernel to boot in the place of the one that the policy names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Guest {
+    vm: Option<String>,
+    file: PathBuf,
+}
+
+impl FromStr for Guest {
+    type Err = String;
+
+    /// What stands before the first `=` is a VM's name, unless it is a path.
+    fn from_str(text: &str) -> std::result::Result<Guest, String> {
+        let (vm, file) = match text.split_once('=') {
+            Some((vm, file)) if !vm.contains(['/', '.']) => (Some(vm.to_string()), file),
+            _ => (None, text),
+        };
+        if file.is_empty() || vm.as_deref() == Some("") {
+            return Err("write VM=FILE or FILE".into());
+        }
+        Ok(Guest {
+            vm,
+            file: file.into(),
+        })
+    }
+}
+
+/// Runs the command.
+pub fn run(workspace: &Workspace, command: &RunQemu) -> Result<Status> {
+    let options = &command.options;
+    let default = workspace.root().join("vm.toml");
+    let config = existing("--config", command.config.as_deref().unwrap_or(&default))?;
+    let policy = Policy::load(&config)?;
+    let guests = guests(&command.guests, &policy)?;
+    let report = command
+        .report
+        .as_ref()
+        .map(|path| (path, File::create(path)));
+    let report = match report {
+        Some((path, Err(error))) => {
+            return Err(Failure::bad_input(format!(
+                "--report: cannot write {}: {error}",
+                path.display()
+            )));
+        }
+        Some((_, Ok(file))) => Some(file),
+        None => None,
+    };
+
+    setup::ensure(workspace, &options.needs())?;
+    let kernel = build::vmm(workspace, &config, &policy.images)?;
+    let links = tempfile::tempdir().doing(|| "make a temporary folder".to_string())?;
+    let modules = guests
+        .into_iter()
+        .map(|(vm, file)| {
+            Ok(Module {
+                file: without_spaces(&file, links.path())?,
+                words: format!("image={vm}"),
+            })
+        })
+        .collect::<Result<_>>()?;
+    let launch = Launch {
+        program: options.emulator()?,
+        cpu: policy.cpu,
+        memory_mib: policy.memory_bytes.div_ceil(MIB).saturating_add(SPARE_MIB),
+        kernel,
+        cmdline: None,
+        modules,
+        display: options.display,
+        icount: options.icount,
+        debug_exit: true,
+        extra: options.extra.clone(),
+    };
+    let shown = command
+        .config
+        .as_deref()
+        .map_or("vm.toml".into(), |path| path.display().to_string());
+    say(&options.announcement(&format!("{} under {shown}", policy.vms.join(", "))));
+
+    let (ending, com2) = super::boot(&launch, options)?;
+    let records = records::read(&com2);
+    let verdict = Verdict::on_vmm(&ending, &records, options.until.as_deref());
+    let summary = Report::new(&ending, &verdict, &records);
+    print!("{}", summary.table());
+    if let Some(file) = report {
+        serde_json::to_writer_pretty(file, &summary).doing(|| "write the report".to_string())?;
+    }
+    super::tell(&verdict);
+    Ok(verdict.status)
+}
+
+/// Which VM gets which file.
+fn guests(given: &[Guest], policy: &Policy) -> Result<Vec<(String, PathBuf)>> {
+    let mut chosen: Vec<(String, PathBuf)> = Vec::new();
+    for guest in given {
+        let vm = match &guest.vm {
+            Some(vm) if policy.vms.contains(vm) => vm.clone(),
+            Some(vm) => {
+                let names = policy.vms.join(", ");
+                return Err(Failure::bad_input(format!(
+                    "--guest: there is no VM `{vm}`; there is {names}"
+                )));
+            }
+            None => policy.vms.first().cloned().unwrap_or_default(),
+        };
+        if chosen.iter().any(|(taken, _)| *taken == vm) {
+            return Err(Failure::bad_input(format!(
+                "--guest: VM `{vm}` gets two kernels"
+            )));
+        }
+        chosen.push((vm, existing("--guest", &guest.file)?));
+    }
+    Ok(chosen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guest(text: &str) -> (Option<String>, String) {
+        let guest: Guest = text.parse().expect("a guest");
+        (guest.vm, guest.file.display().to_string())
+    }
+
+    #[test]
+    fn a_name_before_the_equals_sign_is_a_vm_and_a_path_is_not() {
+        assert_eq!(guest("kernel"), (None, "kernel".into()));
+        assert_eq!(guest("demo=kernel"), (Some("demo".into()), "kernel".into()));
+        assert_eq!(guest("demo=a=b"), (Some("demo".into()), "a=b".into()));
+        assert_eq!(guest("./a=b"), (None, "./a=b".into()));
+        assert!("=kernel".parse::<Guest>().is_err() && "demo=".parse::<Guest>().is_err());
+    }
+
+    #[test]
+    fn a_kernel_without_a_vm_is_for_the_first_and_no_vm_gets_two() {
+        let policy = Policy {
+            cpu: "max",
+            memory_bytes: 0,
+            vms: vec!["a".into(), "b".into()],
+            images: Vec::new(),
+        };
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let guest = |vm: Option<&str>| Guest {
+            vm: vm.map(str::to_string),
+            file: file.path().into(),
+        };
+        let chosen = guests(&[guest(None), guest(Some("b"))], &policy).expect("two guests");
+        assert_eq!(
+            chosen.iter().map(|(vm, _)| vm.as_str()).collect::<Vec<_>>(),
+            ["a", "b"]
+        );
+        assert!(guests(&[guest(None), guest(Some("a"))], &policy).is_err());
+        assert!(
+            guests(&[guest(Some("c"))], &policy).is_err_and(|error| error.message.contains("a, b"))
+        );
+    }
+}
