@@ -16,7 +16,7 @@
 .set RFLAGS_ID, 0x00200000
 .set CPUID_LONG_MODE, 29        # 8000_0001 EDX
 .set CPUID_NO_EXECUTE, 20       # 8000_0001 EDX
-.set STACK_BYTES, 0x10000
+.set STACK_BYTES, 0x40000
 
 .section .multiboot, "a"
 .balign 4

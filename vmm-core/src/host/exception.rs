@@ -9,7 +9,10 @@ use x86_64::registers::control::Cr2;
 use super::ending;
 use super::idt::Frame;
 use super::paging;
+use crate::addr::PAGE;
 
+/// #DF, the double fault.
+const DOUBLE_FAULT: u64 = 8;
 /// #PF, the page fault.
 const PAGE_FAULT: u64 = 14;
 /// Words of the stack that a report shows.
@@ -89,6 +92,9 @@ impl<W: Fn(u64) -> Option<u64>> fmt::Display for Report<'_, W> {
             write!(f, " (error code {:#x})", frame.error_code)?;
         }
         write!(f, " in the VMM at RIP {:#x}", frame.rip)?;
+        if frame.vector == DOUBLE_FAULT && self.cr2.abs_diff(frame.rsp) < PAGE {
+            write!(f, ": the stack is full")?;
+        }
         if f.alternate() {
             self.registers(f)?;
             self.stack(f)?;
@@ -220,6 +226,28 @@ mod tests {
             report.to_string(),
             "unexpected interrupt 0x80 in the VMM at RIP 0x0"
         );
+    }
+
+    #[test]
+    fn a_full_stack_is_called_so() {
+        let overflow = Frame {
+            vector: 8,
+            rsp: 0x8010,
+            ..Frame::default()
+        };
+        let report = |cr2| {
+            Report {
+                frame: &overflow,
+                cr2,
+                word: |_| None,
+            }
+            .to_string()
+        };
+        assert_eq!(
+            report(0x8008),
+            "#DF double fault in the VMM at RIP 0x0: the stack is full"
+        );
+        assert_eq!(report(0x4000), "#DF double fault in the VMM at RIP 0x0");
     }
 
     #[test]

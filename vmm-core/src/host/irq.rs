@@ -8,7 +8,7 @@ use core::arch::asm;
 use core::sync::atomic::{AtomicU16, Ordering};
 
 use super::pic::{FIRST_VECTOR, Pic};
-use super::ports::Hardware;
+use super::ports::{Hardware, Ports};
 
 /// The timer's line: PIT channel 0.
 pub const TIMER: u8 = 0;
@@ -109,19 +109,103 @@ pub(super) fn taken(vector: u64) {
     // SAFETY: the 8259 pair is the VMM's, and the code that the interrupt came to is in a window
     // or asleep, not in the middle of talking to it.
     let mut pic = Pic::new(unsafe { Hardware::new() });
+    let came = serve(&mut pic, line);
+    TAKEN.fetch_or(came.0, Ordering::Relaxed);
+}
+
+/// Satisfies the controllers about `line`, and returns it, unless nothing really came.
+#[inline]
+fn serve(pic: &mut Pic<impl Ports>, line: u8) -> LineSet {
     if pic.is_spurious(line) {
-        return;
+        return LineSet::default();
     }
     if !KEPT.contains(line) {
         pic.disable(line);
     }
     pic.end(line);
-    TAKEN.fetch_or(1 << line, Ordering::Relaxed);
+    LineSet(1 << line)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::ports::paper::Chip;
+
+    /// Controllers that have every line in service, or none.
+    #[derive(Default)]
+    struct Pair {
+        in_service: u8,
+        mask: [u8; 2],
+        ended: Vec<(u16, u8)>,
+    }
+
+    impl Chip for Pair {
+        fn read(&mut self, port: u16) -> u8 {
+            match port {
+                0x21 => self.mask[0],
+                0xA1 => self.mask[1],
+                _ => self.in_service,
+            }
+        }
+        fn write(&mut self, port: u16, value: u8) {
+            match port {
+                0x21 => self.mask[0] = value,
+                0xA1 => self.mask[1] = value,
+                _ if value & 0x60 == 0x60 => self.ended.push((port, value & 7)),
+                _ => {}
+            }
+        }
+    }
+
+    fn served(line: u8, in_service: u8) -> (LineSet, Pair) {
+        // The driver consumes its ports, so the pair is watched through a reference.
+        struct Watched<'p>(&'p mut Pair);
+        impl Chip for Watched<'_> {
+            fn read(&mut self, port: u16) -> u8 {
+                self.0.read(port)
+            }
+            fn write(&mut self, port: u16, value: u8) {
+                self.0.write(port, value);
+            }
+        }
+        let mut pair = Pair {
+            in_service,
+            ..Pair::default()
+        };
+        let came = serve(&mut Pic::new(Watched(&mut pair)), line);
+        (came, pair)
+    }
+
+    #[test]
+    fn the_vmms_own_lines_stay_open() {
+        for line in [TIMER, KEYBOARD, COM1] {
+            let (came, pair) = served(line, 0);
+            assert_eq!(came, LineSet(1 << line));
+            assert_eq!((pair.mask, pair.ended), ([0, 0], vec![(0x20, line)]));
+        }
+    }
+
+    #[test]
+    fn any_other_line_waits_for_whoever_serves_it() {
+        let (came, pair) = served(5, 0);
+        assert_eq!(came, LineSet(1 << 5));
+        assert_eq!((pair.mask, pair.ended), ([1 << 5, 0], vec![(0x20, 5)]));
+        let (came, pair) = served(15, 0x80);
+        assert_eq!(came, LineSet(1 << 15));
+        assert_eq!(
+            (pair.mask, pair.ended),
+            ([0, 0x80], vec![(0xA0, 7), (0x20, 2)])
+        );
+    }
+
+    #[test]
+    fn a_spurious_interrupt_is_no_line_and_masks_none() {
+        for line in [7, 15] {
+            let (came, pair) = served(line, 0);
+            assert!(came.is_empty());
+            assert_eq!(pair.mask, [0, 0]);
+        }
+    }
 
     #[test]
     fn sixteen_vectors_are_lines() {

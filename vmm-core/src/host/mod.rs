@@ -138,13 +138,14 @@ impl Machine {
 
         // SAFETY: each of these devices is the VMM's, and has one driver.
         let [pic, timer, keyboard, mut pit] = [(); 4].map(|()| unsafe { Hardware::new() });
-        let mut pic = Pic::new(pic);
-        pic.init();
+        let keyboard = Keyboard::init(keyboard);
         let hz = tsc::measure(&mut pit, tsc::now).ok_or(InitError::NoClock)?;
         let tsc = Tsc::new(hz).ok_or(InitError::NoClock)?;
         let mut timer = Timer::new(timer);
         timer.disarm();
-        let keyboard = Keyboard::init(keyboard);
+        // Last, so that the controllers forget what setting up the others made them see.
+        let mut pic = Pic::new(pic);
+        pic.init();
         for line in [irq::TIMER, irq::KEYBOARD, irq::COM1] {
             pic.enable(line);
         }

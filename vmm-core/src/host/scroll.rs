@@ -8,6 +8,8 @@ pub struct Scroll {
     page: Page,
     /// Where the next character goes; [`CELLS`] when the page must scroll first.
     at: usize,
+    /// The last character filled its row, so a newline has nothing more to end.
+    row_full: bool,
 }
 
 impl Scroll {
@@ -16,6 +18,7 @@ impl Scroll {
         Self {
             page: [Cell::BLANK; CELLS],
             at: 0,
+            row_full: false,
         }
     }
 
@@ -24,22 +27,33 @@ impl Scroll {
     pub fn write(&mut self, text: &[u8]) {
         for &byte in text {
             match byte {
-                b'\n' => self.at += COLUMNS - self.at % COLUMNS,
+                b'\n' => self.new_row(),
                 b' '..=b'~' => self.put(byte),
                 _ => self.put(b'?'),
             }
         }
     }
 
+    fn new_row(&mut self) {
+        if !core::mem::take(&mut self.row_full) {
+            self.make_room();
+            self.at += COLUMNS - self.at % COLUMNS;
+        }
+    }
+
     fn put(&mut self, character: u8) {
+        self.make_room();
+        self.page[self.at] = Cell::new(character, 0x07);
+        self.at += 1;
+        self.row_full = self.at.is_multiple_of(COLUMNS);
+    }
+
+    /// Scrolls if the page is full: then `at` is on it.
+    fn make_room(&mut self) {
         if self.at >= CELLS {
             self.page.copy_within(COLUMNS.., 0);
             self.page[CELLS - COLUMNS..].fill(Cell::BLANK);
-            self.at -= COLUMNS;
-        }
-        if let Some(cell) = self.page.get_mut(self.at) {
-            *cell = Cell::new(character, 0x07);
-            self.at += 1;
+            self.at = CELLS - COLUMNS;
         }
     }
 
@@ -99,9 +113,21 @@ mod tests {
         assert_eq!(rows(&scroll)[1], "y??");
     }
 
+    #[test]
+    fn a_newline_after_a_full_row_adds_no_empty_one() {
+        let mut scroll = Scroll::new();
+        scroll.write(&[b'x'; COLUMNS]);
+        scroll.write(b"\ny\n\nz");
+        assert_eq!(rows(&scroll)[1..4], ["y", "", "z"]);
+        for _ in 0..ROWS {
+            scroll.write(b"\n");
+        }
+        assert_eq!(rows(&scroll)[0], "");
+    }
+
     proptest! {
         #[test]
-        fn the_page_holds_the_end_of_the_text(lines in prop::collection::vec("[a-z]{1,79}", 1..60)) {
+        fn the_page_holds_the_end_of_the_text(lines in prop::collection::vec("[a-z]{1,80}", 1..60)) {
             let mut scroll = Scroll::new();
             for line in &lines {
                 scroll.write(line.as_bytes());
