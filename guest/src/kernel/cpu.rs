@@ -11,6 +11,8 @@ pub const CR0_WP: u32 = 1 << 16;
 pub const CR0_PG: u32 = 1 << 31;
 /// CR0: x87 errors raise #MF rather than an interrupt.
 pub const CR0_NE: u32 = 1 << 5;
+/// CR0: there is no x87 unit.
+pub const CR0_EM: u32 = 1 << 2;
 /// CR0: the next x87 instruction raises #NM.
 pub const CR0_TS: u32 = 1 << 3;
 

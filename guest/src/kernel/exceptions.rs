@@ -18,7 +18,8 @@ const TRAP_FLAG: u32 = 1 << 8;
 const NOTHING: u32 = u32::MAX;
 
 /// Where to continue after the next exception; 0: none is expected.
-pub static RECOVERY: AtomicU32 = AtomicU32::new(0);
+#[unsafe(export_name = "exception_recovery")]
+static RECOVERY: AtomicU32 = AtomicU32::new(0);
 
 /// The exception caught last: vector, error code, EIP, CR2.
 static TAKEN: [AtomicU32; 4] = [
@@ -32,24 +33,25 @@ static DEBUG_STATUS: AtomicU32 = AtomicU32::new(0);
 
 /// Runs instructions that may fault; the trap that ended them, or `None`.
 ///
-/// First the instructions, then `;` and the operands of `asm!`. EAX, ECX, EDX are
-/// not preserved for you: name what the instructions change. ESI may change
-/// freely, the stack must be balanced wherever they may fault.
+/// First the instructions, then `;` and the operands of `asm!`, which name all
+/// that the instructions change. The stack must be balanced wherever they may
+/// fault. Between the two, `=>` and one more instruction, which runs however the
+/// others ended: to put back a register that cannot be an operand.
 macro_rules! attempt {
-    ($($instruction:expr),+ $(; $($operand:tt)*)?) => {{
+    ($($instruction:expr),+ $(=> $last:expr)? $(; $($operand:tt)*)?) => {{
         // SAFETY: whatever faults here continues at the label, with the stack as
         // the fault found it. The call says what the instructions change.
         unsafe {
             core::arch::asm!(
-                "push esi",
-                "lea esi, [99f]",
-                "mov dword ptr [{recovery}], esi",
+                // MOV of the label's address to the slot; the assembler's Intel
+                // syntax has no way to write it.
+                ".byte 0xc7, 0x05",
+                ".long exception_recovery, 99f",
                 $($instruction,)+
                 "99:",
                 "cld",
-                "mov dword ptr [{recovery}], 0",
-                "pop esi",
-                recovery = sym $crate::kernel::exceptions::RECOVERY,
+                "mov dword ptr [exception_recovery], 0",
+                $($last,)?
                 $($($operand)*)?
             );
         }

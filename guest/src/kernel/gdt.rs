@@ -74,11 +74,15 @@ fn load() {
     }
 }
 
-/// Loads the task register with the kernel's task; again, if it was loaded before.
-pub fn load_task() {
+/// Loads the task register with the kernel's task.
+fn load_task() {
+    // SAFETY: the selector's descriptor is that of a static task-state segment
+    // of full size, marked available.
+    unsafe { asm!("ltr {:x}", in(reg) FIRST_TASK) };
+}
+
+/// Marks the kernel's task as not running, so that the task register can be loaded anew.
+pub fn mark_task_available() {
     let index = usize::from(FIRST_TASK / 8);
     GDT.set(index, descriptor::not_busy(GDT.get(index)));
-    // SAFETY: the selector's descriptor is that of a static task-state segment
-    // of full size, and it is available: the line above saw to it.
-    unsafe { asm!("ltr {:x}", in(reg) FIRST_TASK) };
 }
