@@ -219,14 +219,12 @@ impl I8042 {
             let Some(byte) = self.keyboard.send() else {
                 return;
             };
-            self.output = self
-                .from_keyboard(byte)
-                .map(|byte| Output { byte, error: 0 });
+            self.output = self.translate(byte).map(|byte| Output { byte, error: 0 });
         }
     }
 
     /// Translation: set 2 becomes set 1, in which a break is bit 7 and no byte of its own.
-    fn from_keyboard(&mut self, byte: u8) -> Option<u8> {
+    fn translate(&mut self, byte: u8) -> Option<u8> {
         if self.ram[0] & command_byte::TRANSLATE == 0 {
             return Some(byte);
         }

@@ -56,6 +56,8 @@ pub enum Effect {
     None,
     /// The UART sends this byte.
     Transmit(u8),
+    /// A timer was programmed: the next deadline may have moved.
+    Timer,
     /// The VM switches itself off.
     PowerOff,
     /// The VM resets itself.
@@ -189,7 +191,7 @@ impl Devices {
             Owner::Device(DeviceSet::PIT) => {
                 self.pit.write(port, value, now());
                 self.timers_changed();
-                Effect::None
+                Effect::Timer
             }
             Owner::Device(DeviceSet::UART) => {
                 let sent = self.uart.write((port - COM1) as u8, value);
@@ -200,11 +202,12 @@ impl Devices {
             Owner::Device(DeviceSet::RTC) => {
                 if port == 0x70 {
                     self.rtc.select(value);
+                    Effect::None
                 } else {
                     self.rtc.write(value, now);
                     self.timers_changed();
+                    Effect::Timer
                 }
-                Effect::None
             }
             Owner::Device(_) => {
                 self.vga.write(port, value);

@@ -77,7 +77,7 @@ impl Pit {
     pub fn read(&mut self, port: u16, now: GuestTime) -> u8 {
         let tick = self.tick(now);
         if port == 0x61 {
-            let refresh = tick / REFRESH_TICKS & 1 != 0;
+            let refresh = !(tick / REFRESH_TICKS).is_multiple_of(2);
             let output = self.counters[2].out(tick);
             return self.port_b
                 | if refresh { port_b::REFRESH } else { 0 }

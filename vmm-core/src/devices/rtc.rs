@@ -330,7 +330,7 @@ impl Rtc {
         if self.registers[cmos::B] & b::BINARY != 0 {
             value
         } else {
-            value / 10 << 4 | value % 10
+            ((value / 10) << 4) | (value % 10)
         }
     }
 

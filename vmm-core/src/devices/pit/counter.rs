@@ -317,7 +317,8 @@ impl Counter {
         };
         let value = (value % modulus) as u16;
         if self.control & 1 != 0 {
-            value / 1000 << 12 | value / 100 % 10 << 8 | value / 10 % 10 << 4 | value % 10
+            let digit = |place: u16| value / place % 10;
+            (digit(1000) << 12) | (digit(100) << 8) | (digit(10) << 4) | digit(1)
         } else {
             value
         }
