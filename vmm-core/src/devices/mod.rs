@@ -56,7 +56,7 @@ pub enum Effect {
     None,
     /// The UART sends this byte.
     Transmit(u8),
-    /// A timer was programmed: the next deadline may have moved.
+    /// A timer was programmed: the next deadline has moved.
     Timer,
     /// The VM switches itself off.
     PowerOff,
@@ -190,8 +190,7 @@ impl Devices {
             }
             Owner::Device(DeviceSet::PIT) => {
                 self.pit.write(port, value, now());
-                self.timers_changed();
-                Effect::Timer
+                self.timer_written()
             }
             Owner::Device(DeviceSet::UART) => {
                 let sent = self.uart.write((port - COM1) as u8, value);
@@ -205,8 +204,7 @@ impl Devices {
                     Effect::None
                 } else {
                     self.rtc.write(value, now);
-                    self.timers_changed();
-                    Effect::Timer
+                    self.timer_written()
                 }
             }
             Owner::Device(_) => {
@@ -249,7 +247,8 @@ impl Devices {
         }
     }
 
-    /// When [`advance`](Self::advance) has something to do next; None if never.
+    /// When [`advance`](Self::advance) has something to do next; None if never. Only `advance`
+    /// and a write whose effect is [`Effect::Timer`] bring it closer.
     #[inline]
     pub fn next_deadline(&self) -> Option<GuestTime> {
         (self.deadline < GuestTime::MAX).then_some(self.deadline)
@@ -285,6 +284,16 @@ impl Devices {
         let taken = self.keyboard.key(set1);
         self.pic.set_line(line::KEYBOARD, self.keyboard.irq());
         taken
+    }
+
+    fn timer_written(&mut self) -> Effect {
+        let before = self.deadline;
+        self.timers_changed();
+        if self.deadline == before {
+            Effect::None
+        } else {
+            Effect::Timer
+        }
     }
 
     /// Carries counter 0's edges to the PIC after a read, which cannot change its course.

@@ -19,6 +19,7 @@ pub mod pic;
 pub mod ports;
 pub mod power;
 pub mod record;
+pub mod rtc;
 pub mod screen;
 mod scroll;
 pub mod serial;

@@ -1,0 +1,55 @@
+//! Interrupts: the host's own, which a guest must not take, and the guest's virtual ones.
+//!
+//! V_INTR_MASKING is on, so physical interrupts stop the guest whatever its IF says and
+//! belong to the host. The guest's interrupts come from its virtual PIC, by EVENTINJ. While
+//! it cannot take one, the virtual-interrupt mechanism serves as a bell (APM 15.21).
+
+use intercepts::{Event, ExitCode};
+
+use super::Outcome;
+use crate::vm::{Vcpu, Vm};
+
+/// INTR, NMI, SMI, VINTR, and the legacy x87 error line.
+pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
+    const VINTR: u64 = ExitCode::Vintr as u64;
+    const FERR_FREEZE: u64 = ExitCode::FerrFreeze as u64;
+    match vcpu.control().exit_code {
+        VINTR => {
+            vcpu.silence_bell();
+            offer(vcpu, vm);
+            Outcome::Resume
+        }
+        FERR_FREEZE => {
+            // The PC's wiring: FERR# is interrupt line 13 (APM 15.14.2).
+            vm.devices.pic.set_line(13, true);
+            vm.devices.pic.set_line(13, false);
+            offer(vcpu, vm);
+            Outcome::Resume
+        }
+        // The pending event is taken by the host as soon as GIF is 1 again.
+        _ => Outcome::Leave,
+    }
+}
+
+/// Gives the guest its pending interrupt if it can take one now; otherwise arranges to be
+/// told when it can.
+#[inline]
+pub fn offer(vcpu: &mut Vcpu, vm: &mut Vm) {
+    if !vm.devices.interrupt_pending() {
+        return;
+    }
+    if vcpu.can_take_interrupt() {
+        let vector = vm.devices.acknowledge();
+        vcpu.inject(Event::interrupt(vector));
+        if !vm.devices.interrupt_pending() {
+            return;
+        }
+    }
+    if vcpu.in_shadow() {
+        // QUIRK: QEMU 7.2 forgets the shadow on VMRUN, so the bell would ring between STI
+        // and HLT and the wake-up would be lost. Try again after the next instruction.
+        vm.retry_soon = true;
+    } else {
+        vcpu.ring_bell();
+    }
+}

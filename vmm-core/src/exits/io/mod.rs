@@ -1,0 +1,201 @@
+//! IN and OUT: the VM's devices first, then the policy's rules; all else is denied (APM 15.10).
+
+mod string;
+
+use intercepts::IoioInfo;
+
+use super::{Outcome, interrupt};
+use crate::devices::Effect;
+use crate::policy::IoAction;
+use crate::svm::instructions;
+use crate::vm::denials::Denied;
+use crate::vm::{How, Vcpu, Vm};
+use crate::warn;
+
+/// Performs the port access on the VM's devices, or as the policy's rules say.
+pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
+    let info = IoioInfo(vcpu.control().exit_info1);
+    let next = vcpu.control().exit_info2;
+    if info.is_string() {
+        return string::emulate(vcpu, vm, info, next);
+    }
+    let mut port = PortAccess {
+        vm,
+        rip: vcpu.save().rip,
+        outcome: Outcome::Resume,
+    };
+    let rax = vcpu.save().rax;
+    if info.is_in() {
+        let value = port.read(info.port(), info.bytes());
+        vcpu.save_mut().rax = merge(rax, value, info.bytes());
+    } else {
+        port.write(info.port(), info.bytes(), rax as u32);
+    }
+    let outcome = port.outcome;
+    vcpu.complete_at(next);
+    if vm.devices.interrupt_pending() {
+        interrupt::offer(vcpu, vm);
+    }
+    outcome
+}
+
+/// Denies every access: reads give all ones, writes are dropped, and the log says so once.
+pub fn float(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
+    let info = IoioInfo(vcpu.control().exit_info1);
+    denied(vm, info.port(), info.bytes(), info.is_in(), vcpu.save().rip);
+    if info.is_in() && !info.is_string() {
+        let rax = vcpu.save().rax;
+        vcpu.save_mut().rax = merge(rax, u32::MAX, info.bytes());
+    }
+    let next = vcpu.control().exit_info2;
+    vcpu.complete_at(next);
+    Outcome::Resume
+}
+
+/// RAX after IN of `bytes` bytes: a 32-bit result clears the upper half, smaller ones do not.
+#[inline(always)]
+fn merge(rax: u64, value: u32, bytes: u8) -> u64 {
+    match bytes {
+        1 => rax & !0xff | u64::from(value as u8),
+        2 => rax & !0xffff | u64::from(value as u16),
+        _ => value.into(),
+    }
+}
+
+/// A guest's access to ports, and what came of it.
+struct PortAccess<'a> {
+    vm: &'a mut Vm,
+    rip: u64,
+    outcome: Outcome,
+}
+
+impl PortAccess<'_> {
+    /// Reads `bytes` bytes at `port`: from a device a byte at a time, as the ISA bus splits
+    /// a wide access; all ones where nothing answers.
+    #[inline(always)]
+    fn read(&mut self, port: u16, bytes: u8) -> u32 {
+        let Vm { devices, clock, .. } = &mut *self.vm;
+        match devices.read(port, || clock.now()) {
+            Some(low) if bytes == 1 => low.into(),
+            Some(low) => (1..bytes).fold(low.into(), |value, index| {
+                let byte = devices
+                    .read(port.wrapping_add(index.into()), || clock.now())
+                    .unwrap_or(0xff);
+                value | u32::from(byte) << (8 * index)
+            }),
+            None => self.read_by_rule(port, bytes),
+        }
+    }
+
+    /// Writes the low `bytes` bytes of `value` at `port`.
+    #[inline(always)]
+    fn write(&mut self, port: u16, bytes: u8, value: u32) {
+        if !self.write_device(port, value as u8) {
+            self.write_by_rule(port, bytes, value);
+            return;
+        }
+        for index in 1..bytes {
+            let byte = (value >> (8 * index)) as u8;
+            self.write_device(port.wrapping_add(index.into()), byte);
+        }
+    }
+
+    /// Writes a byte to the device that owns `port`; `false`: none does.
+    #[inline(always)]
+    fn write_device(&mut self, port: u16, byte: u8) -> bool {
+        let Vm { devices, clock, .. } = &mut *self.vm;
+        match devices.write(port, byte, || clock.now()) {
+            None => return false,
+            Some(Effect::None) => {}
+            Some(effect) => self.effect(effect),
+        }
+        true
+    }
+
+    #[cold]
+    fn effect(&mut self, effect: Effect) {
+        match effect {
+            Effect::None => {}
+            Effect::Transmit(byte) => self.vm.transmit(byte),
+            Effect::Timer => self.outcome = Outcome::Leave,
+            Effect::PowerOff => {
+                self.outcome = self.vm.finish(How::PowerOff, format_args!("power off"));
+            }
+            Effect::Reset => {
+                self.outcome = self.vm.finish(How::Reset, format_args!("reset by the guest"));
+            }
+        }
+    }
+
+    fn rule(&self, port: u16) -> IoAction {
+        self.vm
+            .policy
+            .io
+            .iter()
+            .find(|rule| (rule.first..=rule.last).contains(&port))
+            .map_or(IoAction::Deny, |rule| rule.action)
+    }
+
+    fn read_by_rule(&mut self, port: u16, bytes: u8) -> u32 {
+        match self.rule(port) {
+            IoAction::Pass => instructions::port_in(port, bytes),
+            IoAction::Ignore | IoAction::Exit => u32::MAX,
+            IoAction::Deny => {
+                denied(self.vm, port, bytes, true, self.rip);
+                u32::MAX
+            }
+            IoAction::Stop => {
+                self.stop(port);
+                u32::MAX
+            }
+        }
+    }
+
+    fn write_by_rule(&mut self, port: u16, bytes: u8, value: u32) {
+        match self.rule(port) {
+            IoAction::Pass => instructions::port_out(port, bytes, value),
+            IoAction::Ignore => {}
+            IoAction::Deny => denied(self.vm, port, bytes, false, self.rip),
+            IoAction::Stop => self.stop(port),
+            IoAction::Exit => {
+                let how = if value == 0 {
+                    How::PowerOff
+                } else {
+                    How::Crashed
+                };
+                self.outcome = self.vm.finish(
+                    how,
+                    format_args!("exit with {value:#x}, written to port {port:#x}"),
+                );
+            }
+        }
+    }
+
+    #[cold]
+    fn stop(&mut self, port: u16) {
+        let rip = self.rip;
+        self.outcome = self.vm.finish(
+            How::Stopped,
+            format_args!(
+                "access to port {port:#x} at RIP {rip:#x}, which the policy answers with stop"
+            ),
+        );
+    }
+}
+
+/// Notes a denied access; the first one of its kind is said on the log.
+#[cold]
+fn denied(vm: &mut Vm, port: u16, bytes: u8, is_in: bool, rip: u64) {
+    let (denied, name, consequence) = if is_in {
+        (Denied::In(port), "IN", "it reads all ones")
+    } else {
+        (Denied::Out(port), "OUT", "the write is dropped")
+    };
+    if vm.denials.note(denied) {
+        warn!(
+            "{}: {name} of {bytes} at port {port:#x}, RIP {rip:#x}, is denied: {consequence}; to allow it, add\n\
+             \x20   [[vm.io]]\n    ports = \"{port:#x}\"\n    action = \"pass\"    # or \"ignore\", to say nothing",
+            vm.policy.name,
+        );
+    }
+}

@@ -1,0 +1,169 @@
+//! RDMSR and WRMSR: the VMM's model of the MSRs, and the policy's rules over it (APM 15.11).
+//!
+//! EFER is always virtual: the guest never sees SVME, and cannot clear it. What VMLOAD and
+//! VMSAVE carry is in the CPU while the guest runs, so it can be read and written there.
+
+use intercepts::{Carrier, Event, msr_by_number};
+
+use super::Outcome;
+use crate::host::tsc;
+use crate::policy::MsrAction;
+use crate::svm::instructions;
+use crate::vm::denials::Denied;
+use crate::vm::walk::EFER_LMA;
+use crate::vm::{How, Vcpu, Vm};
+use crate::warn;
+
+const TSC: u32 = 0x10;
+const MICROCODE_LEVEL: u32 = 0x8b;
+const MCG_CAP: u32 = 0x179;
+const PAT: u32 = 0x277;
+const EFER: u32 = 0xc000_0080;
+
+const EFER_SCE: u64 = 1 << 0;
+const EFER_LME: u64 = 1 << 8;
+const EFER_NXE: u64 = 1 << 11;
+const EFER_SVME: u64 = 1 << 12;
+const EFER_FFXSR: u64 = 1 << 14;
+const CR0_PG: u64 = 1 << 31;
+
+/// Reads or writes the MSR in ECX as the policy's rules and the model say.
+pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
+    let msr = vcpu.gprs.rcx as u32;
+    let is_write = vcpu.control().exit_info1 & 1 != 0;
+    let action = vm
+        .policy
+        .msrs
+        .iter()
+        .find(|rule| (rule.first..=rule.last).contains(&msr))
+        .map_or(MsrAction::Emulate, |rule| {
+            if is_write { rule.write } else { rule.read }
+        });
+    match action {
+        MsrAction::Emulate | MsrAction::Pass => {
+            let done = if is_write {
+                let value = vcpu.save().rax & 0xffff_ffff | vcpu.gprs.rdx << 32;
+                write(vcpu, vm, msr, value)
+            } else {
+                read(vcpu, msr).map(|value| answer(vcpu, value))
+            };
+            match done {
+                Some(()) => vcpu.advance(&vm.memory, 2),
+                None => refuse(vcpu, vm, msr, is_write),
+            }
+        }
+        MsrAction::Ignore => {
+            if !is_write {
+                answer(vcpu, 0);
+            }
+            vcpu.advance(&vm.memory, 2);
+        }
+        MsrAction::Deny => refuse(vcpu, vm, msr, is_write),
+        MsrAction::Stop => {
+            let rip = vcpu.save().rip;
+            let name = if is_write { "WRMSR" } else { "RDMSR" };
+            return vm.finish(
+                How::Stopped,
+                format_args!(
+                    "{name} of {msr:#x} at RIP {rip:#x}, which the policy answers with stop"
+                ),
+            );
+        }
+    }
+    Outcome::Resume
+}
+
+/// EDX:EAX = `value`.
+#[inline(always)]
+fn answer(vcpu: &mut Vcpu, value: u64) {
+    vcpu.save_mut().rax = value & 0xffff_ffff;
+    vcpu.gprs.rdx = value >> 32;
+}
+
+/// What the model holds; `None`: there is no such MSR.
+#[inline(always)]
+fn read(vcpu: &Vcpu, msr: u32) -> Option<u64> {
+    match msr {
+        EFER => Some(vcpu.save().efer & !EFER_SVME),
+        TSC => Some(tsc::now().wrapping_add(vcpu.control().tsc_offset)),
+        PAT => Some(vcpu.save().g_pat),
+        // Kernels read these two before they look at CPUID; 0 is "nothing there".
+        MICROCODE_LEVEL | MCG_CAP => Some(0),
+        _ if is_carried(msr) => Some(instructions::rdmsr(msr)),
+        _ => None,
+    }
+}
+
+/// Changes the model; `None`: the guest gets #GP(0).
+fn write(vcpu: &mut Vcpu, vm: &mut Vm, msr: u32, value: u64) -> Option<()> {
+    match msr {
+        EFER => write_efer(vcpu, vm, value),
+        TSC => {
+            vcpu.control_mut().tsc_offset = value.wrapping_sub(tsc::now());
+            Some(())
+        }
+        PAT => {
+            let is_legal = value
+                .to_le_bytes()
+                .iter()
+                .all(|t| matches!(t, 0 | 1 | 4..=7));
+            is_legal.then(|| vcpu.save_mut().g_pat = value)
+        }
+        MICROCODE_LEVEL => Some(()),
+        _ if is_carried(msr) && is_canonical(value) => {
+            instructions::wrmsr(msr, value);
+            Some(())
+        }
+        _ => None,
+    }
+}
+
+/// EFER as the guest's CPU has it: bits that its CPUID offers, LME fixed while paging is on,
+/// LMA the CPU's own (APM 3.1.7).
+fn write_efer(vcpu: &mut Vcpu, vm: &Vm, value: u64) -> Option<()> {
+    let allowed = EFER_LMA
+        | [
+            (11, EFER_SCE),
+            (29, EFER_LME),
+            (20, EFER_NXE),
+            (25, EFER_FFXSR),
+        ]
+        .into_iter()
+        .filter(|(bit, _)| vm.cpuid.has_extended_edx(*bit))
+        .fold(0, |bits, (_, bit)| bits | bit);
+    let save = vcpu.save_mut();
+    let changes_lme = (value ^ save.efer) & EFER_LME != 0;
+    if value & !allowed != 0 || changes_lme && save.cr0 & CR0_PG != 0 {
+        return None;
+    }
+    save.efer = value & !EFER_LMA | save.efer & EFER_LMA | EFER_SVME;
+    Some(())
+}
+
+/// #GP(0), and a message the first time.
+#[cold]
+fn refuse(vcpu: &mut Vcpu, vm: &mut Vm, msr: u32, is_write: bool) {
+    let (denied, name, key) = if is_write {
+        (Denied::Wrmsr(msr), "WRMSR", "write")
+    } else {
+        (Denied::Rdmsr(msr), "RDMSR", "read")
+    };
+    if vm.denials.note(denied) {
+        warn!(
+            "{}: {name} of {msr:#x} at RIP {:#x} is denied: the guest gets #GP(0); to allow it, add\n\
+             \x20   [[vm.msr]]\n    msr = {msr:#x}\n    {key} = \"ignore\"",
+            vm.policy.name,
+            vcpu.save().rip,
+        );
+    }
+    vcpu.inject(Event::exception_with_error(13, 0));
+}
+
+fn is_carried(msr: u32) -> bool {
+    msr_by_number(msr).is_some_and(|msr| msr.carrier == Carrier::Vmload)
+}
+
+/// Whether bits 63:47 are all alike: what WRMSR asks of an address (APM 5.3.1).
+fn is_canonical(value: u64) -> bool {
+    ((value as i64) << 16) >> 16 == value as i64
+}

@@ -1,0 +1,164 @@
+//! The compiled-in policy: what the build made of `vm.toml`, as static tables.
+//!
+//! The proc-macro emits one [`Policy`]; nothing here is computed at run time.
+
+use intercepts::vmcb::Control;
+use intercepts::{ExitCode, Feature, SLOTS, slot};
+
+use crate::devices::DeviceSet;
+use crate::exits::{Handler, unexpected};
+
+/// Everything that `vm.toml` says.
+pub struct Policy {
+    /// How long a VM runs while others are runnable, in microseconds.
+    pub quantum_us: u32,
+    /// The least urgent messages that the log shows.
+    pub log: LogLevel,
+    /// The VMs, in the order of the file.
+    pub vms: &'static [VmPolicy],
+    /// Who gets each physical interrupt line; a line not listed is masked.
+    pub routes: &'static [Route],
+}
+
+/// How much the log shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Only what ends something.
+    Error,
+    /// Also what is denied or odd.
+    Warn,
+    /// Also what starts and ends.
+    Info,
+    /// Everything.
+    Debug,
+}
+
+/// One `[[vm]]`.
+pub struct VmPolicy {
+    /// Its name: on the log, in records, in messages.
+    pub name: &'static str,
+    /// The kernel command line.
+    pub cmdline: &'static str,
+    /// Guest memory in bytes, a multiple of 4 KiB.
+    pub memory: u64,
+    /// Address space identifier: not 0, not shared.
+    pub asid: u32,
+    /// Nested paging; otherwise shadow page tables.
+    pub npt: bool,
+    /// Whether HLT with interrupts off counts as a crash rather than as a good end.
+    pub halted_is_crash: bool,
+    /// The devices it sees.
+    pub devices: DeviceSet,
+    /// Writes the policy's part of the VMCB control area, which is all zero before.
+    pub init_vmcb: fn(&mut Control),
+    /// The handler of each exit.
+    pub dispatch: &'static Dispatch,
+    /// Ports beyond the devices', ascending and not overlapping; all others are denied.
+    pub io: &'static [IoRule],
+    /// MSRs beyond the VMM's own model, ascending and not overlapping.
+    pub msrs: &'static [MsrRule],
+    /// What the CPU must offer, and which line of `vm.toml` wants it.
+    pub needs: &'static [Need],
+}
+
+/// A CPU feature that the policy relies on.
+pub struct Need {
+    /// The feature.
+    pub feature: Feature,
+    /// Where the policy asks for it: `vm.toml:12: npt = true`.
+    pub origin: &'static str,
+}
+
+/// A rule for a range of I/O ports.
+#[derive(Clone, Copy, Debug)]
+pub struct IoRule {
+    /// First port.
+    pub first: u16,
+    /// Last port, included.
+    pub last: u16,
+    /// What happens on an access.
+    pub action: IoAction,
+}
+
+/// What happens when a guest touches a port of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IoAction {
+    /// The guest reaches the physical port.
+    Pass,
+    /// Reads give all ones, writes are dropped, silently.
+    Ignore,
+    /// As `Ignore`, and said on the log.
+    Deny,
+    /// A write ends the VM: well with value 0, otherwise as crashed.
+    Exit,
+    /// Any access stops the VM.
+    Stop,
+}
+
+/// A rule for a range of MSRs.
+#[derive(Clone, Copy, Debug)]
+pub struct MsrRule {
+    /// First MSR.
+    pub first: u32,
+    /// Last MSR, included.
+    pub last: u32,
+    /// What RDMSR does.
+    pub read: MsrAction,
+    /// What WRMSR does.
+    pub write: MsrAction,
+}
+
+/// What happens when a guest reads or writes an MSR of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MsrAction {
+    /// The guest reaches the physical MSR.
+    Pass,
+    /// The VMM's own model answers; #GP(0) where it has none.
+    Emulate,
+    /// Reads give 0, writes are dropped.
+    Ignore,
+    /// #GP(0), said on the log.
+    Deny,
+    /// Any access stops the VM.
+    Stop,
+}
+
+/// Who gets a physical interrupt line.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    /// The line, 0-15.
+    pub line: u8,
+    /// Its owner.
+    pub to: RouteTo,
+}
+
+/// The owner of a physical interrupt line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteTo {
+    /// The VMM itself.
+    Vmm,
+    /// The VM with this index in [`Policy::vms`].
+    Vm(usize),
+}
+
+/// A VM's handlers, one for each slot of an exit code.
+pub struct Dispatch([Handler; SLOTS]);
+
+impl Dispatch {
+    /// A table in which no exit is expected.
+    pub const fn empty() -> Self {
+        Dispatch([unexpected::stop as Handler; SLOTS])
+    }
+
+    /// The same table with `handler` for `code`.
+    pub const fn with(mut self, code: ExitCode, handler: Handler) -> Self {
+        self.0[slot(code as u64) as usize] = handler;
+        self
+    }
+
+    /// The handler of an exit code: one indexed load.
+    #[inline(always)]
+    pub fn handler(&self, code: u64) -> Handler {
+        self.0[slot(code) as usize]
+    }
+}

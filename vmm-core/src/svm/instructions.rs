@@ -1,0 +1,132 @@
+//! One instruction a function: what Rust has no word for.
+//!
+//! Each acts on the CPU it runs on. Handlers call them only while their vCPU is loaded.
+
+use core::arch::asm;
+
+use crate::addr::Hpa;
+
+/// Writes back and invalidates all caches.
+#[inline]
+pub fn wbinvd() {
+    // SAFETY: WBINVD changes no memory contents and no register.
+    unsafe { asm!("wbinvd", options(nostack, preserves_flags)) };
+}
+
+/// Reads an MSR that the caller knows to exist.
+#[inline]
+pub fn rdmsr(msr: u32) -> u64 {
+    let (low, high): (u32, u32);
+    // SAFETY: callers name MSRs that every AMD64 CPU with SVM has; reading changes nothing.
+    unsafe {
+        asm!("rdmsr", in("ecx") msr, out("eax") low, out("edx") high,
+             options(nomem, nostack, preserves_flags));
+    }
+    u64::from(high) << 32 | u64::from(low)
+}
+
+/// Writes an MSR whose value belongs to the loaded vCPU, or that the VMM itself owns.
+#[inline]
+pub fn wrmsr(msr: u32, value: u64) {
+    // SAFETY: callers write only MSRs that the host does not depend on (what VMLOAD carries)
+    // or whose meaning they own (EFER.SVME, VM_HSAVE_PA), with values that are legal there.
+    unsafe {
+        asm!("wrmsr", in("ecx") msr, in("eax") value as u32, in("edx") (value >> 32) as u32,
+             options(nostack, preserves_flags));
+    }
+}
+
+/// TSC_AUX, as RDTSCP would return it.
+#[inline]
+pub fn read_tsc_aux() -> u32 {
+    rdmsr(0xc000_0103) as u32
+}
+
+/// IN of 1, 2 or 4 bytes.
+#[inline]
+pub fn port_in(port: u16, bytes: u8) -> u32 {
+    let value: u32;
+    // SAFETY: the policy passes this port to the guest; the checks of the policy keep the
+    // ports that the VMM drives from being passed.
+    unsafe {
+        match bytes {
+            1 => asm!("in al, dx", in("dx") port, inout("eax") 0 => value, options(nomem, nostack)),
+            2 => asm!("in ax, dx", in("dx") port, inout("eax") 0 => value, options(nomem, nostack)),
+            _ => asm!("in eax, dx", in("dx") port, out("eax") value, options(nomem, nostack)),
+        }
+    }
+    value
+}
+
+/// OUT of the low 1, 2 or 4 bytes of `value`.
+#[inline]
+pub fn port_out(port: u16, bytes: u8, value: u32) {
+    // SAFETY: as for `port_in`.
+    unsafe {
+        match bytes {
+            1 => asm!("out dx, al", in("dx") port, in("eax") value, options(nomem, nostack)),
+            2 => asm!("out dx, ax", in("dx") port, in("eax") value, options(nomem, nostack)),
+            _ => asm!("out dx, eax", in("dx") port, in("eax") value, options(nomem, nostack)),
+        }
+    }
+}
+
+/// Loads the state that VMRUN leaves alone (FS, GS, TR, LDTR, SYSCALL and SYSENTER MSRs).
+///
+/// # Safety
+/// `vmcb` must be the address of a VMCB with such state in it. The host's own TR is gone
+/// afterwards: no gate may use IST until the host's state is loaded again.
+#[inline]
+pub unsafe fn vmload(vmcb: Hpa) {
+    // SAFETY: by the caller's promise.
+    unsafe { asm!("vmload rax", in("rax") vmcb.0, options(nostack, preserves_flags)) };
+}
+
+/// Stores the state that VMRUN leaves alone.
+///
+/// # Safety
+/// `vmcb` must be the address of a VMCB.
+#[inline]
+pub unsafe fn vmsave(vmcb: Hpa) {
+    // SAFETY: by the caller's promise.
+    unsafe { asm!("vmsave rax", in("rax") vmcb.0, options(nostack, preserves_flags)) };
+}
+
+/// Clears the global interrupt flag: nothing, not even an NMI, reaches the host.
+///
+/// # Safety
+/// SVM must be enabled.
+#[inline]
+pub unsafe fn clgi() {
+    // SAFETY: by the caller's promise.
+    unsafe { asm!("clgi", options(nomem, nostack, preserves_flags)) };
+}
+
+/// The 512-byte image that FXSAVE writes.
+#[derive(Clone)]
+#[repr(C, align(16))]
+pub struct FxImage([u8; 512]);
+
+impl FxImage {
+    /// The state after FNINIT and with MXCSR at its reset value.
+    pub const fn reset() -> Self {
+        let mut image = [0; 512];
+        image[0] = 0x7f; // FCW 037Fh: all exceptions masked, extended precision
+        image[1] = 0x03;
+        image[24] = 0x80; // MXCSR 1F80h: all exceptions masked
+        image[25] = 0x1f;
+        FxImage(image)
+    }
+
+    /// Stores the x87 and SSE state of the CPU.
+    pub fn save(&mut self) {
+        // SAFETY: the image is 512 bytes, 16-byte aligned, and ours.
+        unsafe { asm!("fxsave64 [{}]", in(reg) self, options(nostack, preserves_flags)) };
+    }
+
+    /// Loads the image into the CPU. The VMM itself uses neither x87 nor SSE.
+    pub fn restore(&self) {
+        // SAFETY: the image came from `reset` or `save`, so its MXCSR is legal.
+        unsafe { asm!("fxrstor64 [{}]", in(reg) self, options(nostack, preserves_flags)) };
+    }
+}

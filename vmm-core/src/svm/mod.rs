@@ -1,0 +1,8 @@
+//! The CPU's side of virtualisation: what it offers, the world switch, nested paging.
+
+pub mod debug_registers;
+pub mod features;
+pub mod instructions;
+pub mod npt;
+pub mod permissions;
+pub mod switch;

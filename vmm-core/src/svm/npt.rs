@@ -1,0 +1,125 @@
+//! Nested page tables: guest-physical to host-physical (APM 15.25).
+//!
+//! A VM's memory is one piece, so the tables are the identity plus an offset: 2 MiB pages
+//! where they fit, 4 KiB pages for the rest. What is not mapped is not memory.
+
+use crate::addr::{Gpa, Hpa, LARGE_PAGE, PAGE};
+
+const PRESENT: u64 = 1 << 0;
+const WRITABLE: u64 = 1 << 1;
+/// Every nested walk counts as a user access (APM 15.25.5).
+const USER: u64 = 1 << 2;
+const LARGE: u64 = 1 << 7;
+const FRAME: u64 = 0x000f_ffff_ffff_f000;
+/// Rights of memory, and of tables: the guest's own tables need to be writable too, since
+/// the CPU sets accessed and dirty bits in them.
+const RIGHTS: u64 = PRESENT | WRITABLE | USER;
+
+/// A page of page-table entries.
+pub type Table = [u64; 512];
+
+/// Where table pages come from.
+pub trait TablePages {
+    /// A zeroed page; `None` when there is no more memory.
+    fn allocate(&mut self) -> Option<Hpa>;
+    /// The table at an address that `allocate` returned.
+    fn table(&mut self, at: Hpa) -> &mut Table;
+}
+
+/// Builds tables that map guest-physical `0..bytes` to `hpa..`; returns N_CR3. `None` when
+/// the pages ran out; those taken stay the caller's to give back.
+pub fn build(pages: &mut impl TablePages, hpa: Hpa, bytes: u64) -> Option<Hpa> {
+    let root = pages.allocate()?;
+    let mut gpa = 0;
+    while gpa < bytes {
+        let is_large =
+            bytes - gpa >= LARGE_PAGE && (gpa | (hpa.0 + gpa)).is_multiple_of(LARGE_PAGE);
+        let (level, size, flags) = if is_large {
+            (2, LARGE_PAGE, RIGHTS | LARGE)
+        } else {
+            (1, PAGE, RIGHTS)
+        };
+        let entry = entry(pages, root, Gpa(gpa), level)?;
+        *entry = (hpa.0 + gpa) | flags;
+        gpa += size;
+    }
+    Some(root)
+}
+
+/// The entry of `level` (1: 4 KiB, 2: 2 MiB) for `gpa`, with the tables above it made.
+fn entry(pages: &mut impl TablePages, root: Hpa, gpa: Gpa, level: u32) -> Option<&mut u64> {
+    let index = |level: u32| (gpa.0 >> (12 + 9 * (level - 1)) & 0x1ff) as usize;
+    let mut table = root;
+    for upper in (level + 1..=4).rev() {
+        let present = pages.table(table)[index(upper)];
+        table = if present & PRESENT != 0 {
+            Hpa(present & FRAME)
+        } else {
+            let new = pages.allocate()?;
+            pages.table(table)[index(upper)] = new.0 | RIGHTS;
+            new
+        };
+    }
+    Some(&mut pages.table(table)[index(level)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Table pages in a vector: page `n` is at address `(n + 1) * 4096`.
+    struct Pages(Vec<Table>);
+
+    impl TablePages for Pages {
+        fn allocate(&mut self) -> Option<Hpa> {
+            self.0.push([0; 512]);
+            Some(Hpa(self.0.len() as u64 * PAGE))
+        }
+
+        fn table(&mut self, at: Hpa) -> &mut Table {
+            &mut self.0[(at.0 / PAGE - 1) as usize]
+        }
+    }
+
+    /// The walk that the CPU does.
+    fn walk(pages: &mut Pages, root: Hpa, gpa: u64) -> Option<u64> {
+        let mut table = root;
+        for level in (1..=4).rev() {
+            let shift = 12 + 9 * (level - 1);
+            let entry = pages.table(table)[(gpa >> shift & 0x1ff) as usize];
+            if entry & RIGHTS != RIGHTS {
+                return None;
+            }
+            if level == 1 || entry & LARGE != 0 {
+                let within = (1u64 << shift) - 1;
+                return Some(entry & FRAME & !within | gpa & within);
+            }
+            table = Hpa(entry & FRAME);
+        }
+        None
+    }
+
+    proptest! {
+        /// All of the VM's memory is mapped, to the right place, and nothing else.
+        #[test]
+        fn exactly_the_vm_s_memory_is_mapped(
+            frames in 1u64..3000, base in 1u64..4, probes in proptest::collection::vec(0u64..(16 << 20), 50),
+        ) {
+            let (hpa, bytes) = (base * LARGE_PAGE, frames * PAGE);
+            let mut pages = Pages(Vec::new());
+            let root = build(&mut pages, Hpa(hpa), bytes).unwrap();
+            for gpa in probes.into_iter().chain([0, bytes - 1, bytes, bytes + PAGE, 1 << 47]) {
+                let expected = (gpa < bytes).then_some(hpa + gpa);
+                prop_assert_eq!(walk(&mut pages, root, gpa), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn large_pages_are_used_where_they_fit() {
+        let mut pages = Pages(Vec::new());
+        build(&mut pages, Hpa(LARGE_PAGE), 64 << 20);
+        assert_eq!(pages.0.len(), 3, "root, pointers, directory");
+    }
+}

@@ -1,0 +1,161 @@
+//! The CPUID model `minimal`: what a guest's CPU claims to be.
+//!
+//! It promises only what the VMM keeps: no APIC, x2APIC, XSAVE, AVX, MTRR, PAT, MCA, MONITOR
+//! or SVM. What the host itself lacks is not promised either.
+
+/// EAX, EBX, ECX, EDX.
+pub type Leaf = [u32; 4];
+
+/// The answers of CPUID for one VM.
+#[derive(Clone, Debug)]
+pub struct CpuidModel {
+    standard: [Leaf; 2],
+    extended: [Leaf; 9],
+}
+
+const VENDOR: &[u8; 12] = b"Tollgate CPU";
+const BRAND: &[u8; 48] = b"Tollgate virtual CPU, model minimal\0\0\0\0\0\0\0\0\0\0\0\0\0";
+
+/// Leaf 1 EDX: FPU, DE, PSE, TSC, MSR, PAE, CX8, SEP, PGE, CMOV, CLFSH, MMX, FXSR, SSE, SSE2.
+const LEAF1_EDX: u32 = 1 << 0
+    | 1 << 2
+    | 1 << 3
+    | 1 << 4
+    | 1 << 5
+    | 1 << 6
+    | 1 << 8
+    | 1 << 11
+    | 1 << 13
+    | 1 << 15
+    | 1 << 19
+    | 1 << 23
+    | 1 << 24
+    | 1 << 25
+    | 1 << 26;
+/// Leaf 1 ECX: SSE3, SSSE3, CMPXCHG16B, SSE4.1, SSE4.2, POPCNT.
+const LEAF1_ECX: u32 = 1 << 0 | 1 << 9 | 1 << 13 | 1 << 19 | 1 << 20 | 1 << 23;
+/// The part of leaf 1 EDX that AMD repeats in leaf 8000_0001 EDX.
+const REPEATED_EDX: u32 = LEAF1_EDX & 0x0183_f3ff & !(1 << 11);
+/// Leaf 8000_0001 EDX: SYSCALL, NX, FFXSR, 1 GiB pages, RDTSCP, long mode.
+const EXTENDED_EDX: u32 = 1 << 11 | 1 << 20 | 1 << 25 | 1 << 26 | 1 << 27 | 1 << 29;
+/// Leaf 8000_0001 ECX: LAHF in long mode, ABM, SSE4A, 3DNow! prefetch.
+const EXTENDED_ECX: u32 = 1 << 0 | 1 << 5 | 1 << 6 | 1 << 8;
+/// CLFLUSH line of 64 bytes, in units of 8, in leaf 1 EBX bits 15:8.
+const CLFLUSH_64: u32 = 8 << 8;
+
+impl CpuidModel {
+    /// The model `minimal` on a host that answers CPUID with `host`.
+    pub fn minimal(host: impl Fn(u32) -> Leaf) -> Self {
+        let [signature, _, ecx, edx] = host(1);
+        let [_, _, extended_ecx, extended_edx] = host(0x8000_0001);
+        let [sizes, ..] = host(0x8000_0008);
+        let word = |text: &[u8], index: usize| {
+            text.iter()
+                .skip(index * 4)
+                .take(4)
+                .rev()
+                .fold(0, |word, byte| word << 8 | u32::from(*byte))
+        };
+        let vendor = |largest| [largest, word(VENDOR, 0), word(VENDOR, 2), word(VENDOR, 1)];
+        let brand = |leaf: usize| core::array::from_fn(|i| word(BRAND, leaf * 4 + i));
+        CpuidModel {
+            standard: [
+                vendor(1),
+                [signature, CLFLUSH_64, ecx & LEAF1_ECX, edx & LEAF1_EDX],
+            ],
+            extended: [
+                vendor(0x8000_0008),
+                [
+                    signature,
+                    0,
+                    extended_ecx & EXTENDED_ECX,
+                    extended_edx & (EXTENDED_EDX | REPEATED_EDX),
+                ],
+                brand(0),
+                brand(1),
+                brand(2),
+                [0; 4],
+                [0; 4],
+                [0; 4],
+                [sizes & 0xffff, 0, 0, 0],
+            ],
+        }
+    }
+
+    /// What CPUID returns for `leaf`; zeroes for a leaf that the model does not have.
+    #[inline(always)]
+    pub fn leaf(&self, leaf: u32) -> Leaf {
+        let (table, index): (&[Leaf], u32) = if leaf >> 31 == 0 {
+            (&self.standard, leaf)
+        } else {
+            (&self.extended, leaf & 0x7fff_ffff)
+        };
+        table.get(index as usize).copied().unwrap_or_default()
+    }
+
+    /// Whether the model has a CPU with this leaf 8000_0001 EDX bit.
+    pub fn has_extended_edx(&self, bit: u8) -> bool {
+        self.extended[1][3] >> bit & 1 != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn everything(_: u32) -> Leaf {
+        [u32::MAX; 4]
+    }
+
+    #[test]
+    fn the_model_hides_what_the_vmm_does_not_keep() {
+        let model = CpuidModel::minimal(everything);
+        let [_, _, ecx, edx] = model.leaf(1);
+        for (name, bit) in [
+            ("MONITOR", 3),
+            ("x2APIC", 21),
+            ("XSAVE", 26),
+            ("AVX", 28),
+            ("hypervisor", 31),
+        ] {
+            assert_eq!(ecx >> bit & 1, 0, "{name}");
+        }
+        for (name, bit) in [
+            ("MCE", 7),
+            ("APIC", 9),
+            ("MTRR", 12),
+            ("MCA", 14),
+            ("PAT", 16),
+        ] {
+            assert_eq!(edx >> bit & 1, 0, "{name}");
+        }
+        let [_, _, ecx, edx] = model.leaf(0x8000_0001);
+        assert_eq!(ecx >> 2 & 1, 0, "SVM");
+        for (name, bit) in [
+            ("MCE", 7),
+            ("APIC", 9),
+            ("MTRR", 12),
+            ("MCA", 14),
+            ("PAT", 16),
+        ] {
+            assert_eq!(edx >> bit & 1, 0, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_model_promises_nothing_that_the_host_lacks() {
+        let model = CpuidModel::minimal(|_| [0; 4]);
+        assert_eq!(model.leaf(1)[2..], [0, 0]);
+        assert_eq!(model.leaf(0x8000_0001)[2..], [0, 0]);
+    }
+
+    #[test]
+    fn leaves_beyond_the_model_are_zero() {
+        let model = CpuidModel::minimal(everything);
+        for leaf in [2, 7, 0x4000_0000, 0x8000_0009, 0x8000_000a, u32::MAX] {
+            assert_eq!(model.leaf(leaf), [0; 4], "{leaf:#x}");
+        }
+        assert_eq!(model.leaf(0)[0], 1);
+        assert_eq!(model.leaf(0x8000_0000)[0], 0x8000_0008);
+    }
+}

@@ -1,0 +1,173 @@
+//! Making a VM: memory, maps, page tables, VMCB, devices, and the loaded image.
+
+use core::fmt;
+
+use intercepts::vmcb::control::{nested, vintr};
+use intercepts::vmcb::{Vmcb, validate};
+
+use crate::addr::{Hpa, LARGE_PAGE, PAGE};
+use crate::devices::{Devices, UnixTime};
+use crate::host::frames::Frames;
+use crate::host::tsc::Tsc;
+use crate::policy::VmPolicy;
+use crate::svm::features::Svm;
+use crate::svm::npt::{self, Table, TablePages};
+use crate::svm::permissions::{self, IOPM_BYTES, MSRPM_BYTES};
+use crate::vm::clock::GuestClock;
+use crate::vm::cpuid::CpuidModel;
+use crate::vm::denials::Denials;
+use crate::vm::loader::{self, Module};
+use crate::vm::memory::GuestMemory;
+use crate::vm::stats::Stats;
+use crate::vm::{How, Instance, State, Vcpu, Vm};
+
+/// The machine has too little memory for a VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLittleMemory {
+    /// The VM.
+    pub name: &'static str,
+    /// What the policy gives it, in bytes.
+    pub wanted: u64,
+    /// The largest free piece of the machine, in bytes.
+    pub largest: u64,
+}
+
+impl fmt::Display for TooLittleMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "VM `{}` wants {} KiB of memory, but the largest free piece of this machine has {} KiB; \
+             lower `memory` in vm.toml, or give the machine more",
+            self.name,
+            self.wanted >> 10,
+            self.largest >> 10,
+        )
+    }
+}
+
+/// What the VMM gives every VM.
+pub struct Surroundings<'a> {
+    /// Free memory.
+    pub frames: &'a mut Frames,
+    /// What the CPU offers.
+    pub svm: Svm,
+    /// The machine's clock.
+    pub tsc: Tsc,
+    /// What the machine's CPUID answers.
+    pub cpuid: fn(u32) -> [u32; 4],
+    /// The wall-clock time.
+    pub wall: UnixTime,
+}
+
+/// Makes the VM with `index` in the policy and loads `image` with `modules` into it.
+///
+/// An image that cannot be loaded makes a VM that has already ended, with the reason; the
+/// other VMs are not concerned.
+///
+/// # Errors
+/// The machine has too little memory for it.
+pub fn create(
+    policy: &'static VmPolicy,
+    index: usize,
+    image: &[u8],
+    modules: &[Module<'_>],
+    around: &mut Surroundings<'_>,
+) -> Result<Instance, TooLittleMemory> {
+    let too_little = TooLittleMemory {
+        name: policy.name,
+        wanted: policy.memory,
+        largest: around.frames.largest(LARGE_PAGE),
+    };
+    let mut memory = guest_memory(policy.memory, around.frames).ok_or(too_little)?;
+    let (vmcb, vmcb_pa) = vmcb(policy, &memory, around.frames).ok_or(too_little)?;
+    let mut vcpu = Vcpu::new(vmcb, vmcb_pa, around.svm.nrip);
+    let loaded = loader::load(image, policy.cmdline, modules, &mut memory, &mut vcpu);
+
+    let mut vm = Vm {
+        policy,
+        index,
+        memory,
+        devices: Devices::new(policy.devices, policy.memory, around.wall),
+        cpuid: CpuidModel::minimal(around.cpuid),
+        clock: GuestClock::start(around.tsc),
+        stats: Stats::default(),
+        denials: Denials::default(),
+        state: State::Runnable,
+        end: None,
+        retry_soon: false,
+    };
+    if let Err(error) = loaded {
+        vm.finish(
+            How::Crashed,
+            format_args!("its image cannot be loaded: {error}"),
+        );
+    } else if let Err(violation) = validate(vcpu.vmcb(), around.svm.max_physical) {
+        vm.finish(
+            How::Crashed,
+            format_args!(
+                "VMRUN would refuse its VMCB: {} ({}; APM 15.5.1)",
+                violation.field, violation.rule
+            ),
+        );
+    }
+    Ok(Instance { vcpu, vm })
+}
+
+/// `bytes` of zeroed memory that large nested pages can map.
+fn guest_memory(bytes: u64, frames: &mut Frames) -> Option<GuestMemory> {
+    let hpa = frames.alloc(bytes.checked_next_multiple_of(PAGE)?, LARGE_PAGE)?;
+    // SAFETY: the frames were free and are now this VM's alone.
+    let mut memory = unsafe { GuestMemory::new(hpa, bytes) };
+    memory.zero(crate::addr::Gpa(0), bytes)?;
+    Some(memory)
+}
+
+/// The VMCB as the policy and the VMM want it, before the guest's state is in it.
+fn vmcb(
+    policy: &VmPolicy,
+    memory: &GuestMemory,
+    frames: &mut Frames,
+) -> Option<(&'static mut Vmcb, Hpa)> {
+    let (io_map, io_map_pa) = piece::<[u8; IOPM_BYTES]>(frames, [0; IOPM_BYTES])?;
+    permissions::fill_io_map(io_map, policy.io);
+    let (msr_map, msr_map_pa) = piece::<[u8; MSRPM_BYTES]>(frames, [0; MSRPM_BYTES])?;
+    permissions::fill_msr_map(msr_map, policy.msrs);
+
+    let (vmcb, vmcb_pa) = piece(frames, Vmcb::zeroed())?;
+    let control = &mut vmcb.control;
+    (policy.init_vmcb)(control);
+    control.iopm_base_pa = io_map_pa.0;
+    control.msrpm_base_pa = msr_map_pa.0;
+    control.vintr = vintr::V_INTR_MASKING;
+    if control.nested_control & nested::NP_ENABLE != 0 {
+        control.nested_cr3 = npt::build(&mut FramePages(frames), memory.base(), memory.bytes())?.0;
+    }
+    Some((vmcb, vmcb_pa))
+}
+
+/// `value` in page frames of its own, for good.
+pub fn piece<T>(frames: &mut Frames, value: T) -> Option<(&'static mut T, Hpa)> {
+    let bytes = (size_of::<T>() as u64).next_multiple_of(PAGE);
+    let hpa = frames.alloc(bytes, PAGE)?;
+    let place = hpa.0 as *mut T;
+    // SAFETY: the frames were free, are mapped one to one, large and aligned enough for T,
+    // and nothing else has their address.
+    unsafe {
+        place.write(value);
+        Some((&mut *place, hpa))
+    }
+}
+
+/// Page tables in page frames.
+struct FramePages<'a>(&'a mut Frames);
+
+impl TablePages for FramePages<'_> {
+    fn allocate(&mut self) -> Option<Hpa> {
+        piece::<Table>(self.0, [0; 512]).map(|(_, hpa)| hpa)
+    }
+
+    fn table(&mut self, at: Hpa) -> &mut Table {
+        // SAFETY: `at` came from `allocate`, and no other reference to it lives.
+        unsafe { &mut *(at.0 as *mut Table) }
+    }
+}

@@ -1,0 +1,145 @@
+//! ELF32 kernels for i386: the PT_LOAD segments go to their physical addresses.
+
+use heapless::Vec;
+use xmas_elf::ElfFile;
+use xmas_elf::header::Class;
+use xmas_elf::program::{ProgramHeader, Type};
+
+use super::{LoadError, Loaded, place};
+use crate::vm::memory::GuestMemory;
+
+/// Most segments that a kernel may have.
+const SEGMENTS: usize = 16;
+/// e_machine of 32-bit x86.
+const EM_386: u16 = 3;
+/// Offset of e_machine in the file, and of the program-header fields that bound the table.
+const E_MACHINE: usize = 18;
+
+/// What a PT_LOAD segment wants.
+struct Load {
+    offset: u64,
+    file_size: u64,
+    start: u64,
+    end: u64,
+    virtual_start: u64,
+    executable: bool,
+}
+
+/// Loads every PT_LOAD segment of the file.
+pub(super) fn load(image: &[u8], memory: &mut GuestMemory) -> Result<Loaded, LoadError> {
+    if !image.starts_with(b"\x7fELF") {
+        return Err(LoadError::NotElf);
+    }
+    let machine = image
+        .get(E_MACHINE..E_MACHINE + 2)
+        .map(|bytes| u16::from_le_bytes([bytes[0], bytes[1]]))
+        .ok_or(LoadError::BadElf("no header"))?;
+    if machine != EM_386 {
+        return Err(LoadError::WrongMachine(machine));
+    }
+    let file = ElfFile::new(image).map_err(LoadError::BadElf)?;
+    if file.header.pt1.class() != Class::ThirtyTwo {
+        return Err(LoadError::BadElf("a 64-bit file for a 32-bit machine"));
+    }
+    check_table(&file, image)?;
+
+    let loads = loads(&file, image)?;
+    for (index, load) in loads.iter().enumerate() {
+        if let Some(other) = loads[..index]
+            .iter()
+            .find(|other| load.start < other.end && other.start < load.end)
+        {
+            return Err(LoadError::Overlap(load.start.max(other.start)));
+        }
+        // `loads` checked that the file holds these bytes.
+        let bytes = image
+            .get(load.offset as usize..(load.offset + load.file_size) as usize)
+            .unwrap_or_default();
+        place(memory, load.start, bytes, load.end)?;
+    }
+    let start = loads.iter().map(|load| load.start).min();
+    let end = loads.iter().map(|load| load.end).max();
+    let (Some(start), Some(end)) = (start, end) else {
+        return Err(LoadError::BadElf("no loadable segment"));
+    };
+    Ok(Loaded {
+        entry: entry(&loads, file.header.pt2.entry_point())?,
+        start,
+        end,
+    })
+}
+
+/// The program headers lie inside the file: the parser takes that for granted.
+fn check_table(file: &ElfFile<'_>, image: &[u8]) -> Result<(), LoadError> {
+    let header = &file.header.pt2;
+    if header.ph_count() != 0 && header.ph_entry_size() != 32 {
+        return Err(LoadError::BadElf("program headers of a wrong size"));
+    }
+    let needs = header.ph_offset() + u64::from(header.ph_count()) * 32;
+    if needs > image.len() as u64 {
+        return Err(LoadError::Truncated {
+            needs,
+            has: image.len() as u64,
+        });
+    }
+    Ok(())
+}
+
+fn loads(file: &ElfFile<'_>, image: &[u8]) -> Result<Vec<Load, SEGMENTS>, LoadError> {
+    let mut loads = Vec::new();
+    for index in 0..file.header.pt2.ph_count() {
+        let header = file.program_header(index).map_err(LoadError::BadElf)?;
+        let ProgramHeader::Ph32(segment) = header else {
+            return Err(LoadError::BadElf("a 64-bit program header"));
+        };
+        if header.get_type() != Ok(Type::Load) || segment.mem_size == 0 {
+            continue;
+        }
+        let needs = u64::from(segment.offset) + u64::from(segment.file_size);
+        if needs > image.len() as u64 {
+            return Err(LoadError::Truncated {
+                needs,
+                has: image.len() as u64,
+            });
+        }
+        if segment.file_size > segment.mem_size {
+            return Err(LoadError::BadElf(
+                "a segment larger in the file than in memory",
+            ));
+        }
+        let load = Load {
+            offset: segment.offset.into(),
+            file_size: segment.file_size.into(),
+            start: segment.physical_addr.into(),
+            end: u64::from(segment.physical_addr) + u64::from(segment.mem_size),
+            virtual_start: segment.virtual_addr.into(),
+            executable: segment.flags.is_execute(),
+        };
+        loads
+            .push(load)
+            .map_err(|_| LoadError::BadElf("more than 16 loadable segments"))?;
+    }
+    Ok(loads)
+}
+
+/// The physical entry point. Kernels linked at high virtual addresses name it either way, as
+/// boot loaders have long accepted: physical first, else virtual, moved with its segment.
+fn entry(loads: &[Load], entry: u64) -> Result<u32, LoadError> {
+    let is_physical = loads
+        .iter()
+        .any(|load| load.executable && (load.start..load.end).contains(&entry));
+    let physical = if is_physical {
+        Some(entry)
+    } else {
+        loads
+            .iter()
+            .filter(|load| load.executable)
+            .find_map(|load| {
+                let within = entry.checked_sub(load.virtual_start)?;
+                (within < load.end - load.start).then_some(load.start + within)
+            })
+    };
+    physical
+        .and_then(|entry| u32::try_from(entry).ok())
+        .ok_or(LoadError::BadEntry(entry))
+}

@@ -1,0 +1,131 @@
+//! A guest's memory: one contiguous, zeroed piece of host memory, at guest-physical 0.
+//!
+//! Every access is checked against the size; what lies beyond is not memory. The guest may
+//! change any byte at any time between exits, so nothing here hands out references.
+
+use crate::addr::{Gpa, Hpa};
+
+/// The memory of one VM.
+pub struct GuestMemory {
+    start: *mut u8,
+    bytes: u64,
+}
+
+impl GuestMemory {
+    /// The memory at `hpa`, `bytes` long, which the VMM maps one to one.
+    ///
+    /// # Safety
+    /// The range must be RAM that belongs to this VM alone and stays so while the value lives.
+    pub unsafe fn new(hpa: Hpa, bytes: u64) -> Self {
+        GuestMemory {
+            start: hpa.0 as *mut u8,
+            bytes,
+        }
+    }
+
+    /// Size in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Where guest-physical 0 is in host memory.
+    pub fn base(&self) -> Hpa {
+        Hpa(self.start as u64)
+    }
+
+    /// A pointer to `len` bytes at `gpa`, if all of them are memory.
+    #[inline(always)]
+    fn at(&self, gpa: Gpa, len: usize) -> Option<*mut u8> {
+        let end = gpa.0.checked_add(len as u64)?;
+        if end > self.bytes {
+            return None;
+        }
+        // SAFETY: gpa + len is within the piece, by the check above.
+        Some(unsafe { self.start.add(gpa.0 as usize) })
+    }
+
+    /// One byte.
+    #[inline(always)]
+    pub fn read_u8(&self, gpa: Gpa) -> Option<u8> {
+        let place = self.at(gpa, 1)?;
+        // SAFETY: `at` checked the range; the guest does not run meanwhile.
+        Some(unsafe { place.read_volatile() })
+    }
+
+    /// A little-endian 32-bit word; any alignment.
+    #[inline]
+    pub fn read_u32(&self, gpa: Gpa) -> Option<u32> {
+        let place = self.at(gpa, 4)?;
+        // SAFETY: as in `read_u8`, and the read may be unaligned.
+        Some(unsafe { place.cast::<u32>().read_unaligned() })
+    }
+
+    /// A little-endian 64-bit word; any alignment.
+    #[inline]
+    pub fn read_u64(&self, gpa: Gpa) -> Option<u64> {
+        let place = self.at(gpa, 8)?;
+        // SAFETY: as in `read_u8`, and the read may be unaligned.
+        Some(unsafe { place.cast::<u64>().read_unaligned() })
+    }
+
+    /// Fills `bytes` from guest memory; `None`, and nothing read, if not all of it is memory.
+    pub fn read(&self, gpa: Gpa, bytes: &mut [u8]) -> Option<()> {
+        let place = self.at(gpa, bytes.len())?;
+        // SAFETY: `at` checked the range, and `bytes`, the VMM's own, cannot overlap it.
+        unsafe { core::ptr::copy_nonoverlapping(place, bytes.as_mut_ptr(), bytes.len()) };
+        Some(())
+    }
+
+    /// Writes `bytes` into guest memory; `None`, and nothing written, if not all fits.
+    pub fn write(&mut self, gpa: Gpa, bytes: &[u8]) -> Option<()> {
+        let place = self.at(gpa, bytes.len())?;
+        // SAFETY: as in `read`.
+        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len()) };
+        Some(())
+    }
+
+    /// Zeroes `len` bytes; `None`, and nothing written, if not all of it is memory.
+    pub fn zero(&mut self, gpa: Gpa, len: u64) -> Option<()> {
+        let len = usize::try_from(len).ok()?;
+        let place = self.at(gpa, len)?;
+        // SAFETY: `at` checked the range.
+        unsafe { core::ptr::write_bytes(place, 0, len) };
+        Some(())
+    }
+
+    /// Copies out `cells` 16-bit text cells at `gpa`, as far as they are memory.
+    pub fn read_cells(&self, gpa: Gpa, cells: &mut [u16]) {
+        for (index, cell) in cells.iter_mut().enumerate() {
+            let mut bytes = [0; 2];
+            let place = Gpa(gpa.0.saturating_add(index as u64 * 2));
+            *cell = match self.read(place, &mut bytes) {
+                Some(()) => u16::from_le_bytes(bytes),
+                None => 0,
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Guest memory of `bytes` bytes for tests of other modules; never freed.
+    pub(crate) fn leaked(bytes: usize) -> GuestMemory {
+        let piece = Box::leak(vec![0u64; bytes / 8].into_boxed_slice());
+        // SAFETY: the leaked box belongs to the value alone and lives forever.
+        unsafe { GuestMemory::new(Hpa(piece.as_mut_ptr() as u64), bytes as u64) }
+    }
+
+    #[test]
+    fn the_last_byte_is_memory_and_the_next_is_not() {
+        let mut memory = leaked(4096);
+        assert_eq!(memory.write(Gpa(4095), &[7]), Some(()));
+        assert_eq!(memory.read_u8(Gpa(4095)), Some(7));
+        assert_eq!(memory.read_u8(Gpa(4096)), None);
+        assert_eq!(memory.read_u32(Gpa(4093)), None);
+        assert_eq!(memory.write(Gpa(4095), &[1, 2]), None);
+        assert_eq!(memory.zero(Gpa(1), 4096), None);
+        assert_eq!(memory.read_u8(Gpa(u64::MAX)), None);
+    }
+}

@@ -1,0 +1,174 @@
+//! One guest: its memory, its vCPU, its devices, and how its life goes.
+
+pub mod clock;
+pub mod cpuid;
+pub mod create;
+pub mod denials;
+pub mod loader;
+pub mod memory;
+pub mod stats;
+pub mod vcpu;
+pub mod walk;
+
+use core::fmt::{self, Write};
+
+use heapless::String;
+
+use crate::devices::Devices;
+use crate::exits::Outcome;
+use crate::host::log;
+use crate::info;
+use crate::policy::VmPolicy;
+use clock::GuestClock;
+use cpuid::CpuidModel;
+use denials::Denials;
+use memory::GuestMemory;
+use stats::Stats;
+
+pub use vcpu::Vcpu;
+
+/// A vCPU and its VM: what the world switch runs. The vCPU comes first, since the switch
+/// finds the GPRs through the same pointer.
+#[repr(C)]
+pub struct Instance {
+    /// The virtual CPU.
+    pub vcpu: Vcpu,
+    /// Everything else.
+    pub vm: Vm,
+}
+
+/// A guest without its CPU.
+pub struct Vm {
+    /// What `vm.toml` says of it.
+    pub policy: &'static VmPolicy,
+    /// Its place in the policy's list.
+    pub index: usize,
+    /// Its memory.
+    pub memory: GuestMemory,
+    /// Its devices.
+    pub devices: Devices,
+    /// What CPUID tells it.
+    pub cpuid: CpuidModel,
+    /// Its time.
+    pub clock: GuestClock,
+    /// How often and how long it stopped, by exit.
+    pub stats: Stats,
+    /// What it tried and was refused.
+    pub denials: Denials,
+    /// Whether it can run, while it lives.
+    pub state: State,
+    /// How its life ended, once it has.
+    pub end: Option<End>,
+    /// An interrupt is pending that it could not be told of: try again very soon.
+    pub retry_soon: bool,
+}
+
+/// Whether a living VM can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It can.
+    Runnable,
+    /// It waits for an interrupt (HLT, MWAIT).
+    Waiting,
+}
+
+/// How a VM's life ended.
+pub struct End {
+    /// In what way.
+    pub how: How,
+    /// Why, in words.
+    pub reason: String<REASON>,
+}
+
+/// Longest reason kept, in bytes.
+const REASON: usize = 256;
+
+/// In what way a VM ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// It powered itself off.
+    PowerOff,
+    /// HLT with interrupts off.
+    Halted,
+    /// It reset itself.
+    Reset,
+    /// It did something that no machine survives.
+    Crashed,
+    /// The policy stopped it.
+    Stopped,
+}
+
+impl How {
+    /// The word in records and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            How::PowerOff => "power-off",
+            How::Halted => "halted",
+            How::Reset => "reset",
+            How::Crashed => "crashed",
+            How::Stopped => "stopped",
+        }
+    }
+
+    /// Whether it is a good end.
+    pub const fn is_good(self) -> bool {
+        matches!(self, How::PowerOff | How::Halted | How::Reset)
+    }
+}
+
+impl Vm {
+    /// Ends the VM's life; the first end stands. Returns what the handler is to return.
+    #[cold]
+    pub fn finish(&mut self, how: How, why: fmt::Arguments<'_>) -> Outcome {
+        if self.end.is_none() {
+            let mut reason = String::new();
+            // A reason too long for its place is cut, not lost.
+            let _ = Truncating(&mut reason).write_fmt(why);
+            self.end = Some(End { how, reason });
+        }
+        Outcome::Leave
+    }
+
+    /// Whether it lives and does not wait.
+    pub fn is_runnable(&self) -> bool {
+        self.end.is_none() && self.state == State::Runnable
+    }
+
+    /// Sends a byte of the guest's UART to the person at COM1.
+    pub fn transmit(&mut self, byte: u8) {
+        log::guest(self.policy.name, &[byte]);
+    }
+
+    /// Wakes it if it waits and an interrupt is pending.
+    pub fn wake(&mut self) {
+        if self.state == State::Waiting && self.devices.interrupt_pending() {
+            self.state = State::Runnable;
+        }
+    }
+
+    /// Says what it was refused, if anything.
+    pub fn report_denials(&self) {
+        for (denied, count) in self.denials.iter() {
+            info!("{}: refused {count} times: {denied}", self.policy.name);
+        }
+        if self.denials.others() != 0 {
+            info!(
+                "{}: refused {} times: other things",
+                self.policy.name,
+                self.denials.others()
+            );
+        }
+    }
+}
+
+/// Writes as much as fits.
+struct Truncating<'a, const N: usize>(&'a mut String<N>);
+
+impl<const N: usize> Write for Truncating<'_, N> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for character in text.chars() {
+            self.0.push(character).map_err(|_| fmt::Error)?;
+        }
+        Ok(())
+    }
+}

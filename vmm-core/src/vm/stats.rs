@@ -1,0 +1,53 @@
+//! How often a VM stopped, for what, and how long the VMM took over it.
+
+use intercepts::{EXITS, Exit, SLOTS, slot};
+
+/// One exit's count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// How often.
+    pub count: u64,
+    /// TSC ticks between #VMEXIT and VMRUN, summed.
+    pub cycles: u64,
+}
+
+/// The counts of one VM, by slot.
+pub struct Stats {
+    counts: [Count; SLOTS],
+    /// TSC ticks from the first VMRUN to the end, minus what others ran.
+    pub run_cycles: u64,
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        Stats {
+            counts: [Count::default(); SLOTS],
+            run_cycles: 0,
+        }
+    }
+}
+
+impl Stats {
+    /// Counts an exit that took `cycles`.
+    #[inline(always)]
+    pub fn add(&mut self, slot: u8, cycles: u64) {
+        let count = &mut self.counts[usize::from(slot)];
+        count.count += 1;
+        count.cycles = count.cycles.wrapping_add(cycles);
+    }
+
+    /// Each exit that happened, in the order of the codes.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static Exit, Count)> + '_ {
+        EXITS
+            .iter()
+            .map(|exit| (exit, self.counts[usize::from(slot(exit.code as u64))]))
+            .filter(|(_, count)| count.count != 0)
+    }
+
+    /// TSC ticks that the VMM took, over all exits.
+    pub fn vmm_cycles(&self) -> u64 {
+        self.counts
+            .iter()
+            .fold(0, |sum, count| sum.wrapping_add(count.cycles))
+    }
+}

@@ -1,0 +1,322 @@
+//! A virtual CPU: its VMCB, the registers that VMRUN leaves to software, and the few
+//! things every exit handler does to it.
+//!
+//! RAX, RSP, RIP and RFLAGS live in the VMCB's save area; the other GPRs live here and the
+//! world switch (`svm::switch`) loads and stores them. APM 15.5.
+
+use intercepts::Event;
+use intercepts::vmcb::control::{shadow, vintr};
+use intercepts::vmcb::{Control, Save, Vmcb};
+
+use crate::addr::{Gpa, Hpa};
+use crate::vm::memory::GuestMemory;
+use crate::vm::walk;
+
+/// The general-purpose registers that the VMCB does not hold.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Gprs {
+    /// RBX.
+    pub rbx: u64,
+    /// RCX.
+    pub rcx: u64,
+    /// RDX.
+    pub rdx: u64,
+    /// RSI.
+    pub rsi: u64,
+    /// RDI.
+    pub rdi: u64,
+    /// RBP.
+    pub rbp: u64,
+    /// R8 to R15.
+    pub r8_r15: [u64; 8],
+}
+
+/// RFLAGS.IF.
+pub const RFLAGS_IF: u64 = 1 << 9;
+/// RFLAGS.DF.
+pub const RFLAGS_DF: u64 = 1 << 10;
+/// RFLAGS.TF.
+const RFLAGS_TF: u64 = 1 << 8;
+/// RFLAGS.VM.
+const RFLAGS_VM: u64 = 1 << 17;
+
+/// Descriptor attributes as the VMCB packs them.
+const ATTRIBUTE_L: u16 = 1 << 9;
+const ATTRIBUTE_DB: u16 = 1 << 10;
+
+/// A virtual CPU.
+#[repr(C)]
+pub struct Vcpu {
+    /// The GPRs that the world switch carries.
+    pub gprs: Gprs,
+    /// Where the VMCB is, for VMRUN.
+    pub(crate) vmcb_pa: Hpa,
+    vmcb: &'static mut Vmcb,
+    /// Whether the CPU saves the next RIP on #VMEXIT.
+    has_nrip: bool,
+    /// The guest page that the last instruction was fetched from.
+    code_page: Option<CodePage>,
+}
+
+/// A one-entry instruction TLB: where a linear page of code was last found.
+#[derive(Clone, Copy)]
+struct CodePage {
+    linear: u64,
+    cr3: u64,
+    gpa: Gpa,
+}
+
+/// The operand and address size that CS implies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeSize {
+    /// Real mode, VM86, and 16-bit protected mode.
+    Bits16,
+    /// 32-bit protected and compatibility mode.
+    Bits32,
+    /// 64-bit mode.
+    Bits64,
+}
+
+impl Vcpu {
+    /// A vCPU around a VMCB at `vmcb_pa`. `has_nrip`: the CPU offers nRIP.
+    pub fn new(vmcb: &'static mut Vmcb, vmcb_pa: Hpa, has_nrip: bool) -> Self {
+        Vcpu {
+            gprs: Gprs::default(),
+            vmcb_pa,
+            vmcb,
+            has_nrip,
+            code_page: None,
+        }
+    }
+
+    /// The VMCB.
+    #[inline(always)]
+    pub fn vmcb(&self) -> &Vmcb {
+        self.vmcb
+    }
+
+    /// The control area.
+    #[inline(always)]
+    pub fn control(&self) -> &Control {
+        &self.vmcb.control
+    }
+
+    /// The control area, to change.
+    #[inline(always)]
+    pub fn control_mut(&mut self) -> &mut Control {
+        &mut self.vmcb.control
+    }
+
+    /// The save area.
+    #[inline(always)]
+    pub fn save(&self) -> &Save {
+        &self.vmcb.save
+    }
+
+    /// The save area, to change.
+    #[inline(always)]
+    pub fn save_mut(&mut self) -> &mut Save {
+        &mut self.vmcb.save
+    }
+
+    /// GPR `number` in instruction encoding order (0 RAX, 4 RSP, 15 R15).
+    pub fn gpr(&self, number: u8) -> u64 {
+        let gprs = &self.gprs;
+        match number & 15 {
+            0 => self.save().rax,
+            1 => gprs.rcx,
+            2 => gprs.rdx,
+            3 => gprs.rbx,
+            4 => self.save().rsp,
+            5 => gprs.rbp,
+            6 => gprs.rsi,
+            7 => gprs.rdi,
+            high => gprs.r8_r15[usize::from(high & 7)],
+        }
+    }
+
+    /// Sets GPR `number`, all 64 bits of it.
+    pub fn set_gpr(&mut self, number: u8, value: u64) {
+        let gprs = &mut self.gprs;
+        *match number & 15 {
+            0 => &mut self.vmcb.save.rax,
+            1 => &mut gprs.rcx,
+            2 => &mut gprs.rdx,
+            3 => &mut gprs.rbx,
+            4 => &mut self.vmcb.save.rsp,
+            5 => &mut gprs.rbp,
+            6 => &mut gprs.rsi,
+            7 => &mut gprs.rdi,
+            high => &mut gprs.r8_r15[usize::from(high & 7)],
+        } = value;
+    }
+
+    /// The code size that the guest runs in.
+    pub fn code_size(&self) -> CodeSize {
+        let save = self.save();
+        let protected = save.cr0 & 1 != 0 && save.rflags & RFLAGS_VM == 0;
+        if !protected {
+            CodeSize::Bits16
+        } else if save.efer & walk::EFER_LMA != 0 && save.cs.attributes & ATTRIBUTE_L != 0 {
+            CodeSize::Bits64
+        } else if save.cs.attributes & ATTRIBUTE_DB != 0 {
+            CodeSize::Bits32
+        } else {
+            CodeSize::Bits16
+        }
+    }
+
+    /// The linear address of the current instruction.
+    #[inline]
+    fn linear_rip(&self) -> u64 {
+        let save = self.save();
+        if save.efer & walk::EFER_LMA != 0 && save.cs.attributes & ATTRIBUTE_L != 0 {
+            save.rip
+        } else {
+            save.cs.base.wrapping_add(save.rip) & 0xffff_ffff
+        }
+    }
+
+    /// Moves RIP past the intercepted instruction, whose opcode has `opcode` bytes after
+    /// its prefixes. Ends an interrupt shadow, as completing an instruction does.
+    #[inline(always)]
+    pub fn advance(&mut self, memory: &GuestMemory, opcode: u8) {
+        let next = if self.has_nrip {
+            self.control().next_rip
+        } else {
+            let prefixes = if self.starts_with_opcode(memory) {
+                0
+            } else {
+                self.count_prefixes(memory)
+            };
+            self.save().rip.wrapping_add(prefixes + u64::from(opcode))
+        };
+        self.complete_at(next);
+    }
+
+    /// Makes `rip` the next instruction: the current one has completed.
+    #[inline(always)]
+    pub fn complete_at(&mut self, rip: u64) {
+        self.vmcb.save.rip = rip;
+        self.vmcb.control.interrupt_shadow &= !shadow::INTERRUPT_SHADOW;
+        if self.vmcb.save.rflags & RFLAGS_TF != 0 {
+            self.single_stepped();
+        }
+    }
+
+    /// The guest was single-stepping: the completed instruction ends in #DB (APM 13.1.4).
+    #[cold]
+    fn single_stepped(&mut self) {
+        self.vmcb.save.dr6 |= 1 << 14;
+        self.inject(Event::exception(1));
+    }
+
+    /// Whether the byte at RIP is no prefix, as far as the last code page tells at once.
+    #[inline(always)]
+    fn starts_with_opcode(&self, memory: &GuestMemory) -> bool {
+        let linear = self.linear_rip();
+        let Some(page) = self.code_page else {
+            return false;
+        };
+        page.linear == linear & !0xfff
+            && page.cr3 == self.save().cr3
+            && memory
+                .read_u8(Gpa(page.gpa.0 | (linear & 0xfff)))
+                .is_some_and(|byte| !is_prefix(byte, self.save().cs.attributes))
+    }
+
+    /// How many prefix bytes the instruction at RIP starts with; remembers the code page.
+    #[cold]
+    fn count_prefixes(&mut self, memory: &GuestMemory) -> u64 {
+        let linear = self.linear_rip();
+        if let Ok(gpa) = walk::translate(self.save(), memory, linear) {
+            self.code_page = Some(CodePage {
+                linear: linear & !0xfff,
+                cr3: self.save().cr3,
+                gpa: gpa.page(),
+            });
+        }
+        let mut bytes = [0; 15];
+        let fetched = self.fetch(memory, &mut bytes);
+        let attributes = self.save().cs.attributes;
+        bytes[..fetched]
+            .iter()
+            .take_while(|byte| is_prefix(**byte, attributes))
+            .count() as u64
+    }
+
+    /// Forgets where code was found: the guest has run for long enough to have remapped it.
+    pub fn forget_code_page(&mut self) {
+        self.code_page = None;
+    }
+
+    /// Reads the instruction at RIP; how many of its bytes could be read.
+    pub fn fetch(&self, memory: &GuestMemory, bytes: &mut [u8; 15]) -> usize {
+        let start = self.linear_rip();
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            let linear = start.wrapping_add(index as u64);
+            let Some(value) = walk::translate(self.save(), memory, linear)
+                .ok()
+                .and_then(|gpa| memory.read_u8(gpa))
+            else {
+                return index;
+            };
+            *byte = value;
+        }
+        bytes.len()
+    }
+
+    /// Queues `event` for the next VMRUN.
+    #[inline(always)]
+    pub fn inject(&mut self, event: Event) {
+        self.vmcb.control.event_injection = event;
+    }
+
+    /// Queues #UD: the instruction does not exist for this guest.
+    pub fn inject_ud(&mut self) {
+        self.inject(Event::exception(6));
+    }
+
+    /// Queues #GP(0): the guest has no right to do this.
+    pub fn inject_gp(&mut self) {
+        self.inject(Event::exception_with_error(13, 0));
+    }
+
+    /// Whether the guest would take an interrupt before its next instruction.
+    #[inline(always)]
+    pub fn can_take_interrupt(&self) -> bool {
+        self.save().rflags & RFLAGS_IF != 0
+            && !self.in_shadow()
+            && !self.control().event_injection.is_valid()
+    }
+
+    /// Whether the guest is in an interrupt shadow (after STI, MOV SS, POP SS).
+    #[inline(always)]
+    pub fn in_shadow(&self) -> bool {
+        self.control().interrupt_shadow & shadow::INTERRUPT_SHADOW != 0
+    }
+
+    /// Asks for VMEXIT_VINTR as soon as the guest can take an interrupt. The virtual
+    /// interrupt is only a bell: it is never delivered.
+    #[inline]
+    pub fn ring_bell(&mut self) {
+        self.vmcb.control.vintr |= vintr::V_IRQ | vintr::V_INTR_PRIO_HIGHEST | vintr::V_IGN_TPR;
+    }
+
+    /// Takes back [`Vcpu::ring_bell`].
+    #[inline]
+    pub fn silence_bell(&mut self) {
+        self.vmcb.control.vintr &= !vintr::V_IRQ;
+    }
+}
+
+/// Whether `byte` is a legacy prefix, or a REX prefix in 64-bit mode.
+#[inline(always)]
+fn is_prefix(byte: u8, cs_attributes: u16) -> bool {
+    match byte {
+        0x26 | 0x2e | 0x36 | 0x3e | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3 => true,
+        0x40..=0x4f => cs_attributes & ATTRIBUTE_L != 0,
+        _ => false,
+    }
+}

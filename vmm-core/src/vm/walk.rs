@@ -1,0 +1,248 @@
+//! The walk of a guest's own page tables: linear to guest-physical (APM 5.2 to 5.4).
+//!
+//! The VMM walks only to read an instruction or a string operand; it does not set accessed
+//! and dirty bits, which the CPU sets itself when it repeats the walk under nested paging.
+
+use intercepts::vmcb::Save;
+
+use crate::addr::Gpa;
+use crate::vm::memory::GuestMemory;
+
+/// EFER.LMA.
+pub const EFER_LMA: u64 = 1 << 10;
+const CR0_PG: u64 = 1 << 31;
+const CR4_PSE: u64 = 1 << 4;
+const CR4_PAE: u64 = 1 << 5;
+
+const PRESENT: u64 = 1 << 0;
+const WRITABLE: u64 = 1 << 1;
+const USER: u64 = 1 << 2;
+const LARGE: u64 = 1 << 7;
+const FRAME: u64 = 0x000f_ffff_ffff_f000;
+
+/// A page fault that the walk met: what the guest is to find in CR2 and as error code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageFault {
+    /// The linear address, for CR2.
+    pub linear: u64,
+    /// The error code (APM 8.4.2).
+    pub error: u32,
+}
+
+/// What the access is, for the rights in the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// A write rather than a read.
+    pub write: bool,
+    /// By CPL 3.
+    pub user: bool,
+}
+
+/// Where `linear` is, without regard to rights: for reading the instruction that the guest
+/// has just been executing.
+///
+/// # Errors
+/// The page is not mapped, or its tables lie outside guest memory.
+pub fn translate(save: &Save, memory: &GuestMemory, linear: u64) -> Result<Gpa, PageFault> {
+    find(save, memory, linear).map(|(gpa, _)| gpa)
+}
+
+/// Where `linear` is, if `access` is allowed there.
+///
+/// # Errors
+/// The page fault that the guest would have taken.
+pub fn translate_for(
+    save: &Save,
+    memory: &GuestMemory,
+    linear: u64,
+    access: Access,
+) -> Result<Gpa, PageFault> {
+    const CR0_WP: u64 = 1 << 16;
+    let error = u32::from(access.write) << 1 | u32::from(access.user) << 2;
+    let (gpa, rights) = find(save, memory, linear).map_err(|fault| PageFault {
+        error: fault.error | error,
+        ..fault
+    })?;
+    let forbidden = access.user && rights & USER == 0
+        || access.write && rights & WRITABLE == 0 && (access.user || save.cr0 & CR0_WP != 0);
+    if forbidden {
+        return Err(PageFault {
+            linear,
+            error: error | 1,
+        });
+    }
+    Ok(gpa)
+}
+
+/// The guest-physical address and the rights (WRITABLE, USER) that all levels allow.
+fn find(save: &Save, memory: &GuestMemory, linear: u64) -> Result<(Gpa, u64), PageFault> {
+    if save.cr0 & CR0_PG == 0 {
+        return Ok((Gpa(linear & 0xffff_ffff), WRITABLE | USER));
+    }
+    let walk = Walk { memory, linear };
+    if save.cr4 & CR4_PAE == 0 {
+        walk.two_level(save.cr3, save.cr4 & CR4_PSE != 0)
+    } else if save.efer & EFER_LMA == 0 {
+        walk.pae(save.cr3)
+    } else {
+        walk.long(save.cr3)
+    }
+}
+
+struct Walk<'a> {
+    memory: &'a GuestMemory,
+    linear: u64,
+}
+
+impl Walk<'_> {
+    fn fault(&self) -> PageFault {
+        PageFault {
+            linear: self.linear,
+            error: 0,
+        }
+    }
+
+    fn two_level(&self, cr3: u64, pse: bool) -> Result<(Gpa, u64), PageFault> {
+        let entry = |table: u64, index: u64| {
+            self.memory
+                .read_u32(Gpa(table + index * 4))
+                .map(u64::from)
+                .filter(|entry| entry & PRESENT != 0)
+                .ok_or_else(|| self.fault())
+        };
+        let linear = self.linear & 0xffff_ffff;
+        let directory = entry(cr3 & 0xffff_f000, linear >> 22)?;
+        if pse && directory & LARGE != 0 {
+            // PSE-36: bits 20:13 are physical address bits 39:32.
+            let base = directory & 0xffc0_0000 | (directory >> 13 & 0xff) << 32;
+            return Ok((Gpa(base | linear & 0x3f_ffff), directory));
+        }
+        let page = entry(directory & 0xffff_f000, linear >> 12 & 0x3ff)?;
+        Ok((Gpa(page & 0xffff_f000 | linear & 0xfff), directory & page))
+    }
+
+    fn pae(&self, cr3: u64) -> Result<(Gpa, u64), PageFault> {
+        let linear = self.linear & 0xffff_ffff;
+        // The four pointers have no rights of their own.
+        let pointer = self.entry(cr3 & 0xffff_ffe0, linear >> 30)?;
+        self.lower(linear, pointer, 2, WRITABLE | USER)
+    }
+
+    fn long(&self, cr3: u64) -> Result<(Gpa, u64), PageFault> {
+        self.lower(self.linear, cr3 | PRESENT, 4, WRITABLE | USER)
+    }
+
+    /// Walks `levels` levels of 512 entries, starting with the table that `upper` names.
+    fn lower(
+        &self,
+        linear: u64,
+        upper: u64,
+        levels: u32,
+        mut rights: u64,
+    ) -> Result<(Gpa, u64), PageFault> {
+        let mut table = upper & FRAME;
+        for level in (1..=levels).rev() {
+            let shift = 12 + 9 * (level - 1);
+            let entry = self.entry(table, linear >> shift & 0x1ff)?;
+            rights &= entry;
+            if level == 1 || level < 4 && entry & LARGE != 0 {
+                let within = (1u64 << shift) - 1;
+                return Ok((Gpa(entry & FRAME & !within | linear & within), rights));
+            }
+            table = entry & FRAME;
+        }
+        Err(self.fault())
+    }
+
+    fn entry(&self, table: u64, index: u64) -> Result<u64, PageFault> {
+        self.memory
+            .read_u64(Gpa(table + index * 8))
+            .filter(|entry| entry & PRESENT != 0)
+            .ok_or_else(|| self.fault())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vm::memory::tests::leaked;
+
+    fn paged(cr4: u64, efer: u64) -> Save {
+        let mut save = Save::zeroed();
+        save.cr0 = CR0_PG | 1 | 1 << 16;
+        save.cr3 = 0x1000;
+        save.cr4 = cr4;
+        save.efer = efer;
+        save
+    }
+
+    #[test]
+    fn without_paging_linear_is_physical() {
+        let memory = leaked(4096);
+        let save = Save::zeroed();
+        assert_eq!(translate(&save, &memory, 0x1_0000_0123), Ok(Gpa(0x123)));
+    }
+
+    #[test]
+    fn two_levels_map_4_kib_and_4_mib() {
+        let mut memory = leaked(0x4000);
+        memory.write(Gpa(0x1000 + 4), &0x2003u32.to_le_bytes());
+        memory.write(Gpa(0x2000 + 8), &0x0030_0003u32.to_le_bytes());
+        memory.write(Gpa(0x1000 + 8), &0x0080_0083u32.to_le_bytes());
+        let save = paged(CR4_PSE, 0);
+        assert_eq!(translate(&save, &memory, 0x0040_2345), Ok(Gpa(0x0030_0345)));
+        assert_eq!(translate(&save, &memory, 0x0081_2345), Ok(Gpa(0x0081_2345)));
+        assert!(translate(&save, &memory, 0x00c0_0000).is_err());
+    }
+
+    #[test]
+    fn pae_and_long_mode_map_large_pages() {
+        let mut memory = leaked(0x5000);
+        memory.write(Gpa(0x1000), &0x2003u64.to_le_bytes());
+        memory.write(Gpa(0x2000), &0x3003u64.to_le_bytes());
+        memory.write(Gpa(0x3000), &0x0060_0083u64.to_le_bytes());
+        let long = paged(CR4_PAE, EFER_LMA);
+        assert_eq!(translate(&long, &memory, 0x12_3456), Ok(Gpa(0x72_3456)));
+        memory.write(Gpa(0x2000), &0x0060_0083u64.to_le_bytes());
+        let pae = paged(CR4_PAE, 0);
+        assert_eq!(translate(&pae, &memory, 0x12_3456), Ok(Gpa(0x72_3456)));
+    }
+
+    #[test]
+    fn a_write_to_a_read_only_page_is_the_guest_s_fault() {
+        let mut memory = leaked(0x4000);
+        memory.write(Gpa(0x1000), &0x2003u32.to_le_bytes());
+        memory.write(Gpa(0x2000), &0x3001u32.to_le_bytes());
+        let save = paged(0, 0);
+        let write = Access {
+            write: true,
+            user: false,
+        };
+        assert_eq!(
+            translate_for(&save, &memory, 0x10, write),
+            Err(PageFault {
+                linear: 0x10,
+                error: 3
+            })
+        );
+        let read = Access {
+            write: false,
+            ..write
+        };
+        assert_eq!(translate_for(&save, &memory, 0x10, read), Ok(Gpa(0x3010)));
+    }
+
+    #[test]
+    fn tables_outside_guest_memory_are_not_present() {
+        let memory = leaked(4096);
+        let mut save = paged(0, 0);
+        save.cr3 = 0xffff_f000;
+        assert_eq!(
+            translate(&save, &memory, 0x10),
+            Err(PageFault {
+                linear: 0x10,
+                error: 0
+            })
+        );
+    }
+}
