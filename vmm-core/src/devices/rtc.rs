@@ -215,11 +215,8 @@ impl Rtc {
         self.registers[cmos::C] & enabled != 0
     }
 
-    /// When line 8 rises next by itself; None if never.
+    /// When the next flag is set whose interrupt is on; None if never.
     pub fn next_deadline(&self) -> Option<GuestTime> {
-        if self.irq() {
-            return None;
-        }
         let enabled = |flag| self.registers[cmos::B] & flag != 0;
         let periodic = self
             .period()
