@@ -442,10 +442,38 @@ impl Hypervisor {
     fn finish(mut self) -> ! {
         self.paint();
         self.unload();
-        let is_good = self
-            .guests
-            .iter()
-            .all(|guest| guest.instance.vm.end.as_ref().is_some_and(|end| end.how.is_good()));
+        let is_good = self.guests.iter().all(|guest| {
+            guest
+                .instance
+                .vm
+                .end
+                .as_ref()
+                .is_some_and(|end| end.how.is_good())
+        });
+        ending::done(if is_good { Status::Good } else { Status::Bad })
+    }
+}
+
+/// One VM's end, on the log and as records.
+fn report_end(vm: &Vm, end: &End) {
+    let name = vm.policy.name;
+    log::line(
+        if end.how.is_good() {
+            Level::Info
+        } else {
+            Level::Error
+        },
+        format_args!("{name}: {}: {}", end.how.name(), end.reason),
+    );
+    vm.report_denials();
+    record::send("exits", |record| {
+        record.text("vm", name);
+        record.objects("exits", vm.stats.iter(), |object, (exit, count)| {
+            object.text("name", exit.name);
+            object.number("code", exit.code as u64);
+            object.number("count", count.count);
+            object.number("cycles", count.cycles);
+        });
         let vmm = vm.stats.vmm_cycles();
         record.number("guest_cycles", vm.stats.run_cycles.saturating_sub(vmm));
         record.number("vmm_cycles", vmm);

@@ -122,7 +122,9 @@ impl PortAccess<'_> {
                 self.outcome = self.vm.finish(How::PowerOff, format_args!("power off"));
             }
             Effect::Reset => {
-                self.outcome = self.vm.finish(How::Reset, format_args!("reset by the guest"));
+                self.outcome = self
+                    .vm
+                    .finish(How::Reset, format_args!("reset by the guest"));
             }
         }
     }
