@@ -1,0 +1,120 @@
+//! The Rust that a policy becomes: one static, and what it points at.
+
+mod dispatch;
+mod rules;
+mod vmcb;
+
+use std::fmt::Debug;
+
+use proc_macro2::{Ident, TokenStream};
+use quote::{format_ident, quote};
+use vmm_config::Lowered;
+use vmm_config::lowered::{Need, Route, Vm};
+use vmm_config::words::{Halted, Word};
+
+/// `POLICY`, in a module with everything it refers to.
+pub(crate) fn policy(lowered: &Lowered) -> TokenStream {
+    let quantum_us = lowered.quantum_us;
+    let log = variant(lowered.log);
+    let functions = lowered.vms.iter().enumerate().map(|(index, vm)| {
+        let init = vmcb::init(index, vm);
+        let table = dispatch::table(index, vm);
+        quote! { #init #table }
+    });
+    let file = file_name(lowered);
+    let vms = lowered
+        .vms
+        .iter()
+        .enumerate()
+        .map(|(index, vm)| vm_policy(index, vm, file));
+    let routes = lowered.routes.iter().map(route);
+    let doc = format!("What `{file}` says.");
+    quote! {
+        mod policy {
+            use ::intercepts::vmcb::Control;
+            use ::intercepts::{ExitCode, Feature};
+            use ::vmm_core::devices::DeviceSet;
+            use ::vmm_core::{exits, policy};
+
+            #[doc = #doc]
+            pub static POLICY: policy::Policy = policy::Policy {
+                quantum_us: #quantum_us,
+                log: policy::LogLevel::#log,
+                vms: &[#(#vms),*],
+                routes: &[#(#routes),*],
+            };
+
+            #(#functions)*
+        }
+        pub use policy::POLICY;
+    }
+}
+
+/// The identifier of a variant that has the same name on both sides.
+fn variant(of: impl Debug) -> Ident {
+    format_ident!("{}", format!("{of:?}"))
+}
+
+/// The file without its folder, so that the same policy gives the same bytes anywhere.
+fn file_name(lowered: &Lowered) -> &str {
+    let name = &*lowered.source.name;
+    name.rsplit(['/', '\\']).next().unwrap_or(name)
+}
+
+fn vm_policy(index: usize, vm: &Vm, file: &str) -> TokenStream {
+    let (name, cmdline) = (&vm.name, &vm.cmdline);
+    let (memory, asid, npt) = (vm.memory, vm.asid, vm.npt);
+    let halted_is_crash = vm.halted == Halted::Crash;
+    let devices = devices(vm);
+    let init = vmcb::name(index);
+    let dispatch = dispatch::name(index);
+    let io = vm.io.iter().map(rules::io);
+    let msrs = vm.msrs.iter().map(rules::msr);
+    let needs = vm.needs.iter().map(|wanted| need(wanted, file));
+    quote! {
+        policy::VmPolicy {
+            name: #name,
+            cmdline: #cmdline,
+            memory: #memory,
+            asid: #asid,
+            npt: #npt,
+            halted_is_crash: #halted_is_crash,
+            devices: #devices,
+            init_vmcb: #init,
+            dispatch: &#dispatch,
+            io: &[#(#io),*],
+            msrs: &[#(#msrs),*],
+            needs: &[#(#needs),*],
+        }
+    }
+}
+
+/// The devices as one constant expression.
+fn devices(vm: &Vm) -> TokenStream {
+    let mut devices = vm
+        .devices
+        .iter()
+        .map(|device| format_ident!("{}", device.name().to_uppercase()));
+    match devices.next() {
+        None => quote! { DeviceSet::empty() },
+        Some(first) => quote! { DeviceSet::#first #(.union(DeviceSet::#devices))* },
+    }
+}
+
+fn need(need: &Need, file: &str) -> TokenStream {
+    let feature = format_ident!("{}", need.feature.name.to_uppercase().replace('-', "_"));
+    let origin = format!("{file}:{}: {}", need.origin.line, need.origin.text);
+    quote! { policy::Need { feature: Feature::#feature, origin: #origin } }
+}
+
+fn route(route: &Route) -> TokenStream {
+    let line = route.line;
+    let to = match route.vm {
+        Some(index) => quote! { policy::RouteTo::Vm(#index) },
+        None => quote! { policy::RouteTo::Vmm },
+    };
+    quote! { policy::Route { line: #line, to: #to } }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,250 @@
+//! Rules about exits and their answers.
+
+use std::collections::HashSet;
+
+use intercepts::{Action, Exit, Finish, Intercept, Owner, VECTORS};
+
+use crate::finding::Findings;
+use crate::handlers::Handlers;
+use crate::near;
+use crate::resolve::Policy;
+use crate::rules;
+use crate::written::{Answer, Entry};
+
+/// Everything that any set says about an exit, used by a VM or not.
+fn entries(policy: &Policy) -> impl Iterator<Item = &Entry> {
+    policy.document.sets.iter().flat_map(|set| &set.entries)
+}
+
+/// What the VMs' sets come to, each entry once however many VMs use it.
+fn used(policy: &Policy) -> impl Iterator<Item = &Entry> {
+    let mut seen = HashSet::new();
+    policy
+        .gates
+        .iter()
+        .flatten()
+        .filter_map(|gate| gate.entry.as_ref())
+        .filter(move |entry| seen.insert(entry.exit.span))
+}
+
+/// The actions that a person may write for an exit.
+fn fitting(exit: &Exit) -> String {
+    let names: Vec<_> = Action::ALL
+        .into_iter()
+        .filter(|action| exit.accepts(*action))
+        .map(Action::name)
+        .collect();
+    format!("`{}` takes {}", exit.name, near::list(&names))
+}
+
+/// An action fits its exit; `count` and `log` have a method there.
+pub(super) fn action_fits(policy: &Policy, found: &mut Findings<'_>) {
+    for entry in entries(policy) {
+        let exit = entry.exit.value;
+        let Some(action) = entry.answer.value.action() else {
+            continue;
+        };
+        if action == Action::Pass || exit.accepts(action) {
+            continue;
+        }
+        let counting = matches!(action, Action::Count | Action::Log);
+        let rule = if counting && exit.finish == Finish::None {
+            &rules::COUNT_METHOD
+        } else {
+            &rules::ACTION_FITS
+        };
+        found
+            .add(
+                rule,
+                entry.answer.span,
+                format!("`{}` does not fit `{}`", action.name(), exit.name),
+            )
+            .label(format!("{}: {}", action.name(), action.meaning()))
+            .why(
+                &format!("{} is taken for {}", exit.apm, exit.trigger),
+                Some(exit.section),
+            )
+            .help(fitting(exit));
+    }
+}
+
+/// `pass` leaves neither the isolation floor nor what the VMM works with.
+pub(super) fn pass_is_possible(policy: &Policy, found: &mut Findings<'_>) {
+    for entry in entries(policy) {
+        let exit = entry.exit.value;
+        if entry.answer.value != Answer::Action(Action::Pass) || exit.accepts(Action::Pass) {
+            continue;
+        }
+        let rule = if exit.is_floor() {
+            &rules::PASS_FLOOR
+        } else {
+            &rules::PASS_OWNED
+        };
+        found
+            .add(
+                rule,
+                entry.answer.span,
+                format!("`{}` cannot be passed", exit.name),
+            )
+            .why(rule.demands, Some(exit.section))
+            .help(format!(
+                "{}; leave the line out for its default, `{}`",
+                fitting(exit),
+                exit.default.name()
+            ));
+    }
+}
+
+/// A handler answers exits that stand for what the guest does.
+pub(super) fn handler_fits(policy: &Policy, found: &mut Findings<'_>) {
+    for entry in entries(policy) {
+        let exit = entry.exit.value;
+        let of_guest = matches!(exit.intercept, Intercept::Bit { .. })
+            && (exit.accepts(Action::Stop) || exit.owner == Owner::Policy);
+        if matches!(entry.answer.value, Answer::Handler(_)) && !of_guest {
+            found
+                .add(
+                    &rules::HANDLER_FITS,
+                    entry.answer.span,
+                    format!("`{}` cannot have a handler", exit.name),
+                )
+                .why(rules::HANDLER_FITS.demands, Some(exit.section))
+                .help(fitting(exit));
+        }
+    }
+}
+
+/// A handler exists, or could if the handlers are not known.
+pub(super) fn handler_exists(policy: &Policy, handlers: &Handlers, found: &mut Findings<'_>) {
+    for entry in entries(policy) {
+        let Answer::Handler(name) = &entry.answer.value else {
+            continue;
+        };
+        let (exists, help) = match handlers {
+            Handlers::Known(names) if !names.is_empty() => (
+                names.contains(name),
+                near::suggest(name, names.iter().map(String::as_str)),
+            ),
+            Handlers::Known(_) => (false, "write the function, or use an action".to_owned()),
+            Handlers::Unknown => (
+                syn::parse_str::<syn::Ident>(name).is_ok(),
+                "write the name of a Rust function".to_owned(),
+            ),
+        };
+        if !exists {
+            found
+                .add(
+                    &rules::UNKNOWN_HANDLER,
+                    entry.answer.span,
+                    format!("unknown handler `{}`", name.escape_debug()),
+                )
+                .help(help);
+        }
+    }
+}
+
+/// NMI is no exception that can be injected.
+pub(super) fn injectable(policy: &Policy, found: &mut Findings<'_>) {
+    for entry in entries(policy) {
+        if matches!(entry.answer.value, Answer::Inject { vector: 2, .. }) {
+            found
+                .add(
+                    &rules::INJECTABLE,
+                    entry.answer.span,
+                    "vector 2 is the NMI, not an exception",
+                )
+                .help("VMRUN refuses it; inject another vector, such as `gp`");
+        }
+    }
+}
+
+/// Vectors for which the CPU pushes an error code (APM 8.2).
+const WITH_ERROR: [u8; 10] = [8, 10, 11, 12, 13, 14, 17, 21, 29, 30];
+
+/// An injected exception has an error code exactly if its vector has one.
+pub(super) fn error_code(policy: &Policy, found: &mut Findings<'_>) {
+    for entry in entries(policy) {
+        let Answer::Inject { vector, error } = entry.answer.value else {
+            continue;
+        };
+        let name = VECTORS
+            .get(usize::from(vector))
+            .map_or("", |(_, manual)| *manual);
+        let pushes = WITH_ERROR.contains(&vector);
+        let message = match error {
+            Some(_) if !pushes => format!("{name} has no error code"),
+            None if pushes => format!("{name} needs an error code"),
+            _ => continue,
+        };
+        found
+            .add(&rules::ERROR_CODE, entry.answer.span, message)
+            .help(if pushes {
+                "add `error = 0`"
+            } else {
+                "remove `error`"
+            });
+    }
+}
+
+/// The target has what an intercept needs.
+pub(super) fn features(policy: &Policy, found: &mut Findings<'_>) {
+    let machine = policy.document.machine;
+    for entry in used(policy) {
+        let Some(feature) = entry.exit.value.feature else {
+            continue;
+        };
+        if machine.value.has(feature) {
+            continue;
+        }
+        found
+            .add(
+                &rules::FEATURE,
+                entry.exit.span,
+                format!(
+                    "`{}` needs the feature `{}`, which {} lacks",
+                    entry.exit.value.name, feature.name, machine.value.name
+                ),
+            )
+            .why(
+                &format!(
+                    "{}: CPUID {:04X}_{:04X} {:?} bit {}",
+                    feature.meaning,
+                    feature.leaf >> 16,
+                    feature.leaf & 0xffff,
+                    feature.register,
+                    feature.bit
+                ),
+                Some(entry.exit.value.section),
+            )
+            .help(match with_feature(feature) {
+                Some(machine) => {
+                    format!("leave the line out, or choose a target such as `{machine}`")
+                }
+                None => "leave the line out: no known target has it".to_owned(),
+            });
+    }
+}
+
+fn with_feature(feature: intercepts::Feature) -> Option<&'static str> {
+    crate::machine::MACHINES
+        .iter()
+        .find(|machine| machine.has(feature))
+        .map(|machine| machine.name)
+}
+
+/// An emulator that never takes an exit is named.
+pub(super) fn never_exits(policy: &Policy, found: &mut Findings<'_>) {
+    let machine = policy.document.machine.value;
+    for entry in used(policy) {
+        let code = entry.exit.value.code;
+        if let Some((_, instead)) = machine.never_exits.iter().find(|(exit, _)| *exit == code) {
+            found
+                .add(
+                    &rules::NEVER_EXITS,
+                    entry.exit.span,
+                    format!("{} never takes `{}`", machine.name, entry.exit.value.name),
+                )
+                .help(format!("there, {instead}"));
+        }
+    }
+}

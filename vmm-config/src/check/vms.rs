@@ -1,0 +1,193 @@
+//! Rules about the VMs: names, ASIDs, memory, images.
+
+use std::path::Path;
+
+use crate::finding::Findings;
+use crate::resolve::Policy;
+use crate::rules;
+use crate::written::Image;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// No two VMs have one name.
+pub(super) fn names_differ(policy: &Policy, found: &mut Findings<'_>) {
+    let vms = &policy.document.vms;
+    for (index, vm) in vms.iter().enumerate() {
+        let twin = vms[..index]
+            .iter()
+            .find(|other| !vm.name.value.is_empty() && other.name.value == vm.name.value);
+        if let Some(twin) = twin {
+            found
+                .add(
+                    &rules::NAME_TWICE,
+                    vm.name.span,
+                    format!("a second VM `{}`", vm.name.value),
+                )
+                .also(twin.name.span, "the first one")
+                .help("give one of them another name");
+        }
+    }
+}
+
+/// An ASID is not the host's, and below the target's number of ASIDs.
+pub(super) fn asid_is_a_guests(policy: &Policy, found: &mut Findings<'_>) {
+    let machine = policy.document.machine.value;
+    for asid in policy.document.vms.iter().filter_map(|vm| vm.asid) {
+        let (rule, message) = match asid.value {
+            0 => (&rules::ASID_ZERO, "ASID 0 is the host's".to_owned()),
+            n if n >= machine.asids => (
+                &rules::ASID_RANGE,
+                format!("{} has no ASID {n}", machine.name),
+            ),
+            _ => continue,
+        };
+        found.add(rule, asid.span, message).help(format!(
+            "write a number from 1 to {}, or leave `asid` out",
+            machine.asids - 1
+        ));
+    }
+}
+
+/// No two VMs have one ASID.
+pub(super) fn asids_differ(policy: &Policy, found: &mut Findings<'_>) {
+    let asids: Vec<_> = policy
+        .document
+        .vms
+        .iter()
+        .filter_map(|vm| vm.asid)
+        .collect();
+    for (index, asid) in asids.iter().enumerate() {
+        if let Some(twin) = asids[..index].iter().find(|twin| twin.value == asid.value) {
+            found
+                .add(
+                    &rules::ASID_SHARED,
+                    asid.span,
+                    format!("ASID {} is taken", asid.value),
+                )
+                .also(twin.span, "by this VM")
+                .help("leave `asid` out to get a free one");
+        }
+    }
+}
+
+/// There is an ASID for each VM.
+pub(super) fn asids_suffice(policy: &Policy, found: &mut Findings<'_>) {
+    let machine = policy.document.machine.value;
+    for (vm, asid) in policy.document.vms.iter().zip(&policy.asids) {
+        if asid.is_none() {
+            found
+                .add(
+                    &rules::ASIDS_EXHAUSTED,
+                    vm.name.span,
+                    format!("no ASID is left for `{}`", vm.name.value),
+                )
+                .help(format!(
+                    "{} has {} for guests: remove a VM",
+                    machine.name,
+                    machine.asids - 1
+                ));
+        }
+    }
+}
+
+/// Memory is isolated by nested paging.
+pub(super) fn nested_paging(policy: &Policy, found: &mut Findings<'_>) {
+    for vm in &policy.document.vms {
+        if !vm.npt.value {
+            found
+                .add(
+                    &rules::SHADOW_PAGING,
+                    vm.npt.span,
+                    "shadow paging is not in this version",
+                )
+                .help("write `npt = true`");
+        }
+    }
+}
+
+/// Guest memory is a whole number of pages.
+pub(super) fn memory_is_pages(policy: &Policy, found: &mut Findings<'_>) {
+    for vm in &policy.document.vms {
+        let bytes = vm.memory.value;
+        if !bytes.is_multiple_of(4 * KIB) {
+            found
+                .add(
+                    &rules::MEMORY_PAGES,
+                    vm.memory.span,
+                    format!("{} is not a whole number of pages", size(bytes)),
+                )
+                .help(format!(
+                    "write `{}`",
+                    size(bytes.saturating_add(4 * KIB - 1) / (4 * KIB) * (4 * KIB))
+                ));
+        }
+    }
+}
+
+/// Guest memory is neither too little to boot in nor more than a PC has below its devices.
+pub(super) fn memory_is_sensible(policy: &Policy, found: &mut Findings<'_>) {
+    for vm in &policy.document.vms {
+        let message = match vm.memory.value {
+            bytes if bytes < 2 * MIB => format!("{} is too little memory", size(bytes)),
+            bytes if bytes > 3 * GIB => format!("{} is too much memory for one VM", size(bytes)),
+            _ => continue,
+        };
+        found
+            .add(&rules::MEMORY_SIZE, vm.memory.span, message)
+            .help("write a size from `2 MiB` to `3 GiB`, such as `64 MiB`");
+    }
+}
+
+/// The VMs together fit the machine.
+pub(super) fn memory_fits_the_machine(policy: &Policy, found: &mut Findings<'_>) {
+    let machine = policy.document.machine.value;
+    let mut total: u64 = 0;
+    for vm in &policy.document.vms {
+        let before = total;
+        total = total.saturating_add(vm.memory.value);
+        if before <= machine.memory && total > machine.memory {
+            found
+                .add(
+                    &rules::MEMORY_TOTAL,
+                    vm.memory.span,
+                    format!(
+                        "with this VM, memory comes to {}; {} has at most {}",
+                        size(total),
+                        machine.name,
+                        size(machine.memory)
+                    ),
+                )
+                .help("give the VMs less memory");
+        }
+    }
+}
+
+/// An image that is a path exists.
+pub(super) fn image_exists(policy: &Policy, folder: &Path, found: &mut Findings<'_>) {
+    for vm in &policy.document.vms {
+        if let Image::Path(path) = &vm.image.value
+            && !folder.join(path).is_file()
+        {
+            found
+                .add(
+                    &rules::IMAGE_MISSING,
+                    vm.image.span,
+                    format!("there is no file `{}`", path.escape_debug()),
+                )
+                .help("a path starts at the folder of the policy; `guest` is the workspace's own kernel");
+        }
+    }
+}
+
+/// A size in the largest unit that holds it whole.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0 => "0 KiB".to_owned(),
+        b if b.is_multiple_of(GIB) => format!("{} GiB", b / GIB),
+        b if b.is_multiple_of(MIB) => format!("{} MiB", b / MIB),
+        b if b.is_multiple_of(KIB) => format!("{} KiB", b / KIB),
+        b => format!("{b} bytes"),
+    }
+}

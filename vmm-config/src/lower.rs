@@ -1,0 +1,243 @@
+//! From a policy that keeps every rule to [`Lowered`].
+
+use intercepts::vmcb::{self, Control, Field};
+use intercepts::{Action, Actions, Denial, Exit, Feature, Finish, Intercept};
+
+use crate::finding::Report;
+use crate::lowered::{
+    FieldValue, Gate, Handler, InterceptBit, IoRule, Lowered, MsrRule, Need, Origin, Route, Vm,
+};
+use crate::resolve::{Gate as Resolved, Policy};
+use crate::source::{Source, Span};
+use crate::words::IoAction;
+use crate::written::{self, Answer};
+
+/// Lowers a policy that has passed every check.
+pub(crate) fn lower(policy: &Policy, source: &Source, warnings: Report) -> Lowered {
+    let document = &policy.document;
+    let origin = |span: Span| Origin {
+        line: source.place(span.start).line,
+        text: source.line_of(span.start).into(),
+    };
+    let vms = document
+        .vms
+        .iter()
+        .zip(&policy.gates)
+        .zip(&policy.asids)
+        .map(|((written, gates), asid)| {
+            vm(document, written, gates, asid.unwrap_or_default(), &origin)
+        })
+        .collect();
+    let mut routes: Vec<_> = document
+        .lines
+        .iter()
+        .map(|line| Route {
+            line: line.line.value,
+            vm: document
+                .vms
+                .iter()
+                .position(|vm| vm.name.value == line.to.value),
+        })
+        .collect();
+    routes.sort_by_key(|route| route.line);
+    Lowered {
+        source: source.clone(),
+        machine: document.machine.value,
+        quantum_us: document.quantum_us,
+        log: document.log,
+        vms,
+        routes,
+        warnings,
+    }
+}
+
+fn vm(
+    document: &written::Document,
+    written: &written::Vm,
+    resolved: &[Resolved],
+    asid: u32,
+    origin: &dyn Fn(Span) -> Origin,
+) -> Vm {
+    let gates: Vec<Gate> = resolved
+        .iter()
+        .map(|gate| lower_gate(gate, origin))
+        .collect();
+    let npt = written.npt.value;
+    let of_lines = document
+        .lines
+        .iter()
+        .filter(|line| line.to.value == written.name.value)
+        .filter_map(|line| line.ports)
+        .map(|ports| (ports.value, IoAction::Pass));
+    let mut io: Vec<_> = written
+        .io
+        .iter()
+        .map(|rule| (rule.ports.value, rule.action.value))
+        .chain(of_lines)
+        .map(|((first, last), action)| IoRule {
+            first,
+            last,
+            action,
+        })
+        .collect();
+    io.sort_by_key(|rule| rule.first);
+    let mut msrs: Vec<_> = written
+        .msrs
+        .iter()
+        .map(|rule| MsrRule {
+            first: rule.msrs.value.0,
+            last: rule.msrs.value.1,
+            read: rule.read.value,
+            write: rule.write.value,
+        })
+        .collect();
+    msrs.sort_by_key(|rule| rule.first);
+    Vm {
+        name: written.name.value.clone(),
+        image: written.image.value.clone(),
+        cmdline: written.cmdline.clone(),
+        memory: written.memory.value,
+        asid,
+        npt,
+        halted: written.halted,
+        devices: written.devices.clone(),
+        vmcb: control_fields(&gates, asid, npt, written.tsc_offset),
+        needs: needs(written, resolved, origin),
+        gates,
+        io,
+        msrs,
+    }
+}
+
+fn lower_gate(gate: &Resolved, origin: &dyn Fn(Span) -> Origin) -> Gate {
+    Gate {
+        exit: gate.exit,
+        answer: gate.answer.clone(),
+        handler: handler(gate.exit, &gate.answer),
+        log: gate.log,
+        origin: gate.entry.as_ref().map(|entry| origin(entry.exit.span)),
+    }
+}
+
+/// What handles an exit that is answered so.
+fn handler(exit: &'static Exit, answer: &Answer) -> Handler {
+    let vmm = |module, function| Handler::Vmm { module, function };
+    let action = match answer {
+        Answer::Handler(name) => return Handler::User(name.clone()),
+        Answer::Inject { vector, error } => {
+            return Handler::Inject {
+                vector: *vector,
+                error: *error,
+            };
+        }
+        Answer::Action(action) => *action,
+    };
+    match action {
+        Action::Stop if exit.family == "invalid" => vmm("invalid", "stop"),
+        // An answer `inject` has its own kind, and `pass` makes no gate.
+        Action::Stop | Action::Inject | Action::Pass => vmm("stop", "stop"),
+        Action::Emulate => vmm(exit.family, "emulate"),
+        Action::Wait => vmm(exit.family, "wait"),
+        Action::Hypercall => vmm("vmmcall", "hypercall"),
+        Action::Deny => match exit.denial {
+            Denial::Gp => vmm("deny", "gp"),
+            Denial::Float => vmm("io", "float"),
+            Denial::Ud | Denial::None => vmm("deny", "ud"),
+        },
+        Action::Count | Action::Log => match exit.finish {
+            Finish::Reflect => vmm("exception", "reflect"),
+            Finish::SoftwareInterrupt => vmm("swint", "deliver"),
+            Finish::Step => vmm("step", "begin"),
+            Finish::Emulate | Finish::None => {
+                let waits = exit
+                    .fits
+                    .intersection(Actions::EMULATE.union(Actions::WAIT))
+                    == Actions::WAIT;
+                if exit.accepts(Action::Hypercall) {
+                    vmm("vmmcall", "hypercall")
+                } else if waits {
+                    vmm(exit.family, "wait")
+                } else {
+                    vmm(exit.family, "emulate")
+                }
+            }
+        },
+    }
+}
+
+/// The control fields that the policy decides.
+fn control_fields(gates: &[Gate], asid: u32, npt: bool, tsc_offset: i64) -> Vec<FieldValue> {
+    let plain = |name: &str| match name {
+        "tsc_offset" => tsc_offset as u64,
+        "guest_asid" => asid.into(),
+        "nested_control" if npt => vmcb::control::nested::NP_ENABLE,
+        _ => 0,
+    };
+    Control::FIELDS
+        .iter()
+        .map(|field| {
+            let intercepts: Vec<_> = gates
+                .iter()
+                .filter_map(|gate| {
+                    let bit = bit_in(field, gate.exit.intercept)?;
+                    Some(InterceptBit {
+                        bit,
+                        exit: gate.exit,
+                    })
+                })
+                .collect();
+            let value = intercepts
+                .iter()
+                .fold(plain(field.name), |value, bit| value | 1 << bit.bit);
+            FieldValue {
+                field,
+                value,
+                intercepts,
+            }
+        })
+        .filter(|field| field.value != 0)
+        .collect()
+}
+
+/// The bit of `field` that is this intercept, if it is in it.
+fn bit_in(field: &Field, intercept: Intercept) -> Option<u8> {
+    let Intercept::Bit { offset, bit } = intercept else {
+        return None;
+    };
+    // The vocabulary counts bits from a 32-bit word; reads and writes of registers are a
+    // 16-bit field each.
+    let from_field = usize::from(offset) * 8 + usize::from(bit);
+    let within = from_field.checked_sub(field.offset * 8)?;
+    u8::try_from(within)
+        .ok()
+        .filter(|within| usize::from(*within) < field.bytes * 8)
+}
+
+/// SVM and nested paging, and the feature of each exit that the policy asks for.
+fn needs(written: &written::Vm, gates: &[Resolved], origin: &dyn Fn(Span) -> Origin) -> Vec<Need> {
+    let mut needs = vec![Need {
+        feature: Feature::SVM,
+        origin: origin(written.header),
+    }];
+    if written.npt.value {
+        let mut origin = origin(written.npt.span);
+        if written.npt.span == written.header {
+            origin.text = "npt = true, by default".into();
+        }
+        needs.push(Need {
+            feature: Feature::NPT,
+            origin,
+        });
+    }
+    for gate in gates {
+        if let (Some(feature), Some(entry)) = (gate.exit.feature, &gate.entry)
+            && needs.iter().all(|need| need.feature != feature)
+        {
+            needs.push(Need {
+                feature,
+                origin: origin(entry.exit.span),
+            });
+        }
+    }
+    needs
+}

@@ -1,0 +1,182 @@
+//! What remains of a policy: plain data, all sets and defaults resolved.
+//!
+//! Everything that the build, the tools and the documentation say about a policy starts here.
+//! The VMM adds at run time what only it can know: the addresses of the permission maps and of
+//! the nested page table, and how it masks interrupts.
+
+use std::sync::Arc;
+
+use intercepts::vmcb::Field;
+use intercepts::{Exit, Feature};
+
+use crate::finding::Report;
+use crate::machine::Machine;
+use crate::source::Source;
+use crate::words::{Device, Halted, IoAction, LogLevel, MsrAction};
+use crate::written::{Answer, Image};
+
+/// A policy, checked and resolved.
+#[derive(Debug)]
+pub struct Lowered {
+    /// The file's text, and the name under which people know it.
+    pub source: Source,
+    /// The machine that it is written for.
+    pub machine: &'static Machine,
+    /// How long a VM runs while others are runnable, in microseconds.
+    pub quantum_us: u32,
+    /// The least urgent messages that the log shows.
+    pub log: LogLevel,
+    /// The VMs, in the order of the file.
+    pub vms: Vec<Vm>,
+    /// Who gets each physical line, ascending; a line not listed is masked.
+    pub routes: Vec<Route>,
+    /// What is allowed but probably not meant.
+    pub warnings: Report,
+}
+
+impl Lowered {
+    /// The memory of all VMs, in bytes.
+    pub fn memory(&self) -> u64 {
+        self.vms
+            .iter()
+            .fold(0, |sum: u64, vm| sum.saturating_add(vm.memory))
+    }
+}
+
+/// One VM.
+#[derive(Debug)]
+pub struct Vm {
+    /// Its name.
+    pub name: String,
+    /// What it boots.
+    pub image: Image,
+    /// The kernel command line.
+    pub cmdline: String,
+    /// Guest memory in bytes, a multiple of 4 KiB.
+    pub memory: u64,
+    /// Address space identifier.
+    pub asid: u32,
+    /// Nested paging.
+    pub npt: bool,
+    /// What HLT with interrupts off means.
+    pub halted: Halted,
+    /// The devices it sees, in the order of [`Device`].
+    pub devices: Vec<Device>,
+    /// The fields of the VMCB that the policy decides and that are not zero, by offset.
+    pub vmcb: Vec<FieldValue>,
+    /// The exits that have a handler, by code.
+    pub gates: Vec<Gate>,
+    /// Port rules, ascending and disjoint.
+    pub io: Vec<IoRule>,
+    /// MSR rules, ascending and disjoint.
+    pub msrs: Vec<MsrRule>,
+    /// What the CPU must offer.
+    pub needs: Vec<Need>,
+}
+
+/// The place in the policy that something comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The line, from 1.
+    pub line: usize,
+    /// What stands on it, without indentation and comment.
+    pub text: Arc<str>,
+}
+
+/// A field of the VMCB and its value.
+#[derive(Debug)]
+pub struct FieldValue {
+    /// The field.
+    pub field: &'static Field,
+    /// The value, zero-extended.
+    pub value: u64,
+    /// The intercepts that make up the value, by bit; none for other fields.
+    pub intercepts: Vec<InterceptBit>,
+}
+
+/// An intercept in its field.
+#[derive(Clone, Copy, Debug)]
+pub struct InterceptBit {
+    /// The bit in the field.
+    pub bit: u8,
+    /// The exit it causes.
+    pub exit: &'static Exit,
+}
+
+/// An exit and what handles it.
+#[derive(Debug)]
+pub struct Gate {
+    /// The exit.
+    pub exit: &'static Exit,
+    /// The answer, as the policy or the VMM's default gives it.
+    pub answer: Answer,
+    /// What handles it.
+    pub handler: Handler,
+    /// Whether each such exit is said on the log first.
+    pub log: bool,
+    /// Where the policy says so; `None` for a default of the VMM.
+    pub origin: Option<Origin>,
+}
+
+/// The function that handles an exit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Handler {
+    /// `vmm_core::exits::MODULE::FUNCTION`.
+    Vmm {
+        /// The module.
+        module: &'static str,
+        /// The function.
+        function: &'static str,
+    },
+    /// The injection of an exception.
+    Inject {
+        /// Its vector.
+        vector: u8,
+        /// Its error code.
+        error: Option<u32>,
+    },
+    /// A function of `boot/src/handlers.rs`.
+    User(String),
+}
+
+/// A rule for ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IoRule {
+    /// First port.
+    pub first: u16,
+    /// Last port, included.
+    pub last: u16,
+    /// What an access does.
+    pub action: IoAction,
+}
+
+/// A rule for MSRs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MsrRule {
+    /// First MSR.
+    pub first: u32,
+    /// Last MSR, included.
+    pub last: u32,
+    /// What RDMSR does.
+    pub read: MsrAction,
+    /// What WRMSR does.
+    pub write: MsrAction,
+}
+
+/// A CPU feature that a VM relies on.
+#[derive(Debug)]
+pub struct Need {
+    /// The feature.
+    pub feature: Feature,
+    /// What asks for it.
+    pub origin: Origin,
+}
+
+/// Who gets a physical interrupt line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The line, 0-15.
+    pub line: u8,
+    /// The VM with this index in [`Lowered::vms`], or the VMM itself.
+    pub vm: Option<usize>,
+}

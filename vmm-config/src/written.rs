@@ -1,0 +1,146 @@
+//! A policy as it is written: typed, every value with its place, defaults filled in.
+//!
+//! Sets are not resolved yet, and nothing here is checked beyond its own type.
+
+use intercepts::{Action, Exit};
+
+use crate::machine::Machine;
+use crate::source::{At, Span};
+use crate::words::{Device, Halted, IoAction, LogLevel, MsrAction};
+
+/// The whole file.
+#[derive(Debug)]
+pub struct Document {
+    /// `[target] machine`.
+    pub machine: At<&'static Machine>,
+    /// `[vmm] quantum`, in microseconds.
+    pub quantum_us: u32,
+    /// `[vmm] log`.
+    pub log: LogLevel,
+    /// Every `[set.NAME]`, and the set that each VM's `intercepts` makes.
+    pub sets: Vec<Set>,
+    /// Every `[[vm]]`.
+    pub vms: Vec<Vm>,
+    /// `[irq]`.
+    pub lines: Vec<Line>,
+}
+
+/// A set of intercepts.
+#[derive(Debug)]
+pub struct Set {
+    /// Its name; the set of a VM's own `intercepts` has none.
+    pub name: Option<At<String>>,
+    /// The sets it starts from; later ones win.
+    pub extends: Vec<At<String>>,
+    /// What it says itself.
+    pub entries: Vec<Entry>,
+}
+
+/// What a set says about one exit.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The exit, at its key.
+    pub exit: At<&'static Exit>,
+    /// The answer.
+    pub answer: At<Answer>,
+    /// `log`, where it is said.
+    pub log: Option<At<bool>>,
+}
+
+/// How an exit is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// By an action without parameters.
+    Action(Action),
+    /// By an exception in its place.
+    Inject {
+        /// Its vector.
+        vector: u8,
+        /// The error code, if one is given.
+        error: Option<u32>,
+    },
+    /// By a function in `boot/src/handlers.rs`.
+    Handler(String),
+}
+
+impl Answer {
+    /// The action, if it is one.
+    pub fn action(&self) -> Option<Action> {
+        match self {
+            Answer::Action(action) => Some(*action),
+            Answer::Inject { .. } => Some(Action::Inject),
+            Answer::Handler(_) => None,
+        }
+    }
+}
+
+/// What a VM boots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Image {
+    /// The workspace's own kernel.
+    Guest,
+    /// A file, relative to the policy's folder.
+    Path(String),
+}
+
+/// One `[[vm]]`.
+#[derive(Debug)]
+pub struct Vm {
+    /// The header, `[[vm]]`.
+    pub header: Span,
+    /// `name`.
+    pub name: At<String>,
+    /// `image`.
+    pub image: At<Image>,
+    /// `cmdline`.
+    pub cmdline: String,
+    /// `memory`, in bytes.
+    pub memory: At<u64>,
+    /// `asid`.
+    pub asid: Option<At<u32>>,
+    /// `npt`.
+    pub npt: At<bool>,
+    /// Index in [`Document::sets`] of what `intercepts` says.
+    pub set: usize,
+    /// `devices`.
+    pub devices: Vec<Device>,
+    /// `halted`.
+    pub halted: Halted,
+    /// `tsc_offset`, in ticks.
+    pub tsc_offset: i64,
+    /// Every `[[vm.io]]`.
+    pub io: Vec<IoRule>,
+    /// Every `[[vm.msr]]`.
+    pub msrs: Vec<MsrRule>,
+}
+
+/// A rule for ports.
+#[derive(Clone, Copy, Debug)]
+pub struct IoRule {
+    /// First and last port.
+    pub ports: At<(u16, u16)>,
+    /// What an access does.
+    pub action: At<IoAction>,
+}
+
+/// A rule for MSRs.
+#[derive(Clone, Copy, Debug)]
+pub struct MsrRule {
+    /// First and last MSR.
+    pub msrs: At<(u32, u32)>,
+    /// What RDMSR does.
+    pub read: At<MsrAction>,
+    /// What WRMSR does.
+    pub write: At<MsrAction>,
+}
+
+/// A physical interrupt line in `[irq]`.
+#[derive(Debug)]
+pub struct Line {
+    /// The line, 0-15, at its key.
+    pub line: At<u8>,
+    /// Who gets it: `vmm` or the name of a VM.
+    pub to: At<String>,
+    /// The ports of the device behind it, which that VM then reaches.
+    pub ports: Option<At<(u16, u16)>>,
+}
