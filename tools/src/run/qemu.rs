@@ -1,8 +1,8 @@
 //! QEMU as a child process: its command line, its lines to us, its end.
 //!
-//! COM1 and QMP are socket pairs and COM2 is a file without a name, all three
-//! handed over open: no path, so nothing to collide with and nothing to
-//! clean up.
+//! COM1 is QEMU's standard input and output, QMP a socket pair and COM2 a file
+//! without a name, all handed over open: no path, so nothing to collide with
+//! and nothing to clean up.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
@@ -11,10 +11,10 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{getpid, getppid};
@@ -59,7 +59,8 @@ pub struct Launch {
 
 /// The descriptors that QEMU inherits, by number.
 struct Inherited {
-    com1: i32,
+    /// None: its standard input and output.
+    com1: Option<i32>,
     com2: i32,
     qmp: i32,
 }
@@ -81,7 +82,10 @@ impl Launch {
         if self.display.is_graphical() {
             option("-monitor", &"vc");
         }
-        option("-chardev", &format!("socket,id=com1,fd={com1}"));
+        let com1 = com1.map_or("stdio,id=com1,signal=off".into(), |fd| {
+            format!("socket,id=com1,fd={fd}")
+        });
+        option("-chardev", &com1);
         option("-serial", &"chardev:com1");
         option("-add-fd", &format!("fd={com2},set=1"));
         option("-chardev", &"file,id=com2,path=/dev/fdset/1");
@@ -138,8 +142,10 @@ pub fn without_spaces(file: &Path, folder: &Path) -> Result<PathBuf> {
 /// A running QEMU, killed when this is dropped.
 pub struct Qemu {
     child: Child,
-    /// Our end of the first serial line.
-    pub com1: UnixStream,
+    /// What the first serial line sends.
+    pub from_com1: File,
+    /// What it receives.
+    pub to_com1: File,
     /// The control line.
     pub qmp: Qmp,
     /// What the second serial line has received, from its start.
@@ -150,32 +156,38 @@ impl Qemu {
     /// Starts the machine.
     pub fn start(launch: &Launch) -> Result<Qemu> {
         let making = || "make QEMU's serial lines".to_string();
-        let (com1, its_com1) = UnixStream::pair().doing(making)?;
         let (qmp, its_qmp) = UnixStream::pair().doing(making)?;
         let (com2, its_com2) = unnamed_file().doing(making)?;
-        com1.set_nonblocking(true).doing(making)?;
-
-        let numbers = Inherited {
-            com1: its_com1.as_raw_fd(),
+        let mut numbers = Inherited {
+            com1: None,
             com2: its_com2.as_raw_fd(),
             qmp: its_qmp.as_raw_fd(),
         };
+        let mut handed_over: Vec<OwnedFd> = vec![its_qmp.into(), its_com2.into()];
+
         let mut command = Command::new(&launch.program);
-        command.args(launch.arguments(&numbers));
-        if launch.display == Display::Curses {
-            // The terminal is QEMU's; it must be in the foreground for that.
+        let (from_com1, to_com1): (OwnedFd, OwnedFd) = if launch.display == Display::Curses {
+            // Its standard input and output are the terminal it draws on.
+            let (ours, its) = UnixStream::pair().doing(making)?;
+            numbers.com1 = Some(its.as_raw_fd());
+            handed_over.push(its.into());
+            (ours.try_clone().doing(making)?.into(), ours.into())
         } else {
+            // QUIRK: QEMU 7.2 with -icount: a main loop that wakes at random
+            // makes two runs differ, and a socket wakes its writer whenever
+            // its reader has read. A pair of pipes does not.
+            let (from_com1, its_output) = io::pipe().doing(making)?;
+            let (its_input, to_com1) = io::pipe().doing(making)?;
             // Ctrl-C on the terminal is for this program alone, which then
             // ends QEMU in its own way.
-            command
-                .process_group(0)
-                .stdin(Stdio::null())
-                .stdout(Stdio::null());
+            command.process_group(0).stdin(its_input).stdout(its_output);
+            (from_com1.into(), to_com1.into())
+        };
+        for line in [&from_com1, &to_com1] {
+            fcntl(line, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).doing(making)?;
         }
-        hand_over(
-            &mut command,
-            vec![its_com1.into(), its_qmp.into(), its_com2.into()],
-        );
+        command.args(launch.arguments(&numbers));
+        die_with_us(&mut command, handed_over);
         let child = command.spawn().map_err(|error| {
             Failure::bad_input(format!(
                 "cannot start the emulator {}: {error}",
@@ -185,7 +197,8 @@ impl Qemu {
         let qmp = Qmp::new(qmp).doing(|| "talk to QEMU".to_string())?;
         Ok(Qemu {
             child,
-            com1,
+            from_com1: from_com1.into(),
+            to_com1: to_com1.into(),
             qmp,
             com2,
         })
@@ -220,8 +233,8 @@ fn unnamed_file() -> io::Result<(File, File)> {
     Ok((named.into_file(), writer))
 }
 
-/// Lets the child keep these descriptors, and dies with us.
-fn hand_over(command: &mut Command, descriptors: Vec<OwnedFd>) {
+/// Lets the child keep these descriptors, and die when this program does.
+fn die_with_us(command: &mut Command, descriptors: Vec<OwnedFd>) {
     let parent = getpid();
     let in_child = move || {
         // If this program is killed, nothing else would end QEMU.
@@ -262,7 +275,7 @@ mod tests {
 
     fn line(launch: &Launch) -> String {
         let words = launch.arguments(&Inherited {
-            com1: 5,
+            com1: None,
             com2: 6,
             qmp: 7,
         });

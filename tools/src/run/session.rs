@@ -130,7 +130,7 @@ impl Session {
         }
         let (bytes, _) = self.to_com1.as_slices();
         if !bytes.is_empty() {
-            match self.qemu.com1.write(bytes) {
+            match self.qemu.to_com1.write(bytes) {
                 Ok(count) => drop(self.to_com1.drain(..count)),
                 Err(error) if is_transient(&error) => {}
                 // It has hung up; the read side notices.
@@ -142,24 +142,17 @@ impl Session {
 
     fn wait(&self, keys_open: bool) -> io::Result<Ready> {
         let stdin = io::stdin();
-        let to_write = if self.to_com1.is_empty() {
-            PollFlags::empty()
-        } else {
-            PollFlags::POLLOUT
-        };
-        let mut lines = [
+        let mut lines = vec![
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.qemu.com1.as_fd(), PollFlags::POLLIN | to_write),
+            PollFd::new(self.qemu.from_com1.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.qemu.qmp.as_fd(), PollFlags::POLLIN),
-            PollFd::new(
-                stdin.as_fd(),
-                if keys_open {
-                    PollFlags::POLLIN
-                } else {
-                    PollFlags::empty()
-                },
-            ),
         ];
+        if keys_open {
+            lines.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
+        }
+        if !self.to_com1.is_empty() {
+            lines.push(PollFd::new(self.qemu.to_com1.as_fd(), PollFlags::POLLOUT));
+        }
         match poll(&mut lines, self.patience()) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
@@ -187,7 +180,7 @@ impl Session {
     fn read_com1(&mut self) -> io::Result<Option<Ending>> {
         let mut piece = [0; 4096];
         loop {
-            let count = match self.qemu.com1.read(&mut piece) {
+            let count = match self.qemu.from_com1.read(&mut piece) {
                 Ok(0) => return Ok(Some(self.end_of_qemu())),
                 Ok(count) => count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,

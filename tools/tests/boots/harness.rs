@@ -1,0 +1,203 @@
+//! What every test here uses: a boot described in a line, and its outcome.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tools::setup::{self, Need};
+use tools::workspace::Workspace;
+
+/// A machine that does not end by itself fails its test after so long. No
+/// test takes a tenth of it.
+const PATIENCE_SECONDS: u32 = 300;
+
+/// A trial for each function, named after it.
+macro_rules! trials {
+    ($($name:ident),+ $(,)?) => {
+        pub fn trials() -> Vec<libtest_mimic::Trial> {
+            vec![$(libtest_mimic::Trial::test(
+                concat!(module_path!(), "::", stringify!($name)).trim_start_matches("boots::"),
+                || { $name(); Ok(()) },
+            )),+]
+        }
+    };
+}
+pub(crate) use trials;
+
+/// The program under test, with what it needs installed and the guest kernel
+/// built, by the first test that asks, and seen by whoever watches.
+pub fn vmm() -> Command {
+    static READY: OnceLock<()> = OnceLock::new();
+    READY.get_or_init(|| {
+        let workspace = Workspace::find();
+        setup::ensure(&workspace, &[Need::LibrarySources, Need::Emulator]).expect("set-up");
+        tools::build::guest(&workspace).expect("the guest kernel");
+    });
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vmm"));
+    command
+        .stdin(Stdio::null())
+        .current_dir(Workspace::find().root());
+    command
+}
+
+/// A machine to boot: a command line in the making.
+pub struct Boot {
+    arguments: Vec<OsString>,
+    report: bool,
+    folder: TempDir,
+}
+
+impl Boot {
+    /// The guest kernel on the bare machine.
+    pub fn bare_machine() -> Boot {
+        Boot::command("run-guest", false)
+    }
+
+    /// The VMM under the policy in this text.
+    pub fn policy(vm_toml: &str) -> Boot {
+        let boot = Boot::command("run-qemu", true);
+        let config = boot.folder.path().join("vm.toml");
+        std::fs::write(&config, vm_toml).expect("a policy file");
+        boot.arg("--config").arg(config)
+    }
+
+    fn command(name: &str, report: bool) -> Boot {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Boot {
+            arguments: vec![name.into()],
+            report,
+            folder,
+        }
+        .arg("--timeout")
+        .arg(PATIENCE_SECONDS.to_string())
+    }
+
+    /// Adds a word to the command line.
+    pub fn arg(mut self, argument: impl Into<OsString>) -> Boot {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Adds words to the command line.
+    pub fn args<const N: usize>(self, arguments: [&str; N]) -> Boot {
+        arguments.into_iter().fold(self, Boot::arg)
+    }
+
+    /// Puts a kernel of these bytes in the place of the one that would boot.
+    pub fn kernel(self, bytes: &[u8]) -> Boot {
+        let kernel = self.folder.path().join("kernel");
+        let mut file = std::fs::File::create(&kernel).expect("a kernel file");
+        file.write_all(bytes).expect("a kernel");
+        self.arg("--guest").arg(kernel)
+    }
+
+    /// Boots, and waits for the end.
+    pub fn run(self) -> Outcome {
+        let mut command = vmm();
+        command.arg(&self.arguments[0]);
+        let report = self.folder.path().join("report.json");
+        if self.report {
+            command.arg("--report").arg(&report);
+        }
+        let finished = command
+            .args(&self.arguments[1..])
+            .output()
+            .expect("the program starts");
+        let text = String::from_utf8_lossy(&finished.stdout);
+        Outcome {
+            status: finished.status.code(),
+            lines: text.lines().map(str::to_string).collect(),
+            talk: String::from_utf8_lossy(&finished.stderr).into_owned(),
+            report: read_report(&report),
+        }
+    }
+}
+
+fn read_report(path: &Path) -> Value {
+    std::fs::read(path)
+        .ok()
+        .and_then(|text| serde_json::from_slice(&text).ok())
+        .unwrap_or_default()
+}
+
+/// How a boot ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The exit status; none if a signal ended the program.
+    pub status: Option<i32>,
+    /// Standard output by lines: the serial line, then the table.
+    pub lines: Vec<String>,
+    /// Standard error.
+    pub talk: String,
+    /// What `--report` wrote; null on the bare machine.
+    pub report: Value,
+}
+
+impl Outcome {
+    /// Fails unless the exit status is this; shows everything if so.
+    #[track_caller]
+    pub fn ends_with(self, status: i32) -> Outcome {
+        assert_eq!(self.status, Some(status), "{}", self.shown());
+        self
+    }
+
+    /// Fails unless a line contains this text.
+    #[track_caller]
+    pub fn shows(self, text: &str) -> Outcome {
+        assert!(
+            self.lines.iter().any(|line| line.contains(text)),
+            "no {text:?} in\n{}",
+            self.shown()
+        );
+        self
+    }
+
+    /// Fails unless the tool itself said this.
+    #[track_caller]
+    pub fn says(self, text: &str) -> Outcome {
+        assert!(self.talk.contains(text), "no {text:?} in\n{}", self.shown());
+        self
+    }
+
+    fn shown(&self) -> String {
+        format!(
+            "--- output\n{}\n--- talk\n{}",
+            self.lines.join("\n"),
+            self.talk
+        )
+    }
+}
+
+/// A folder with programs of the test's own making, to be the whole PATH.
+pub struct Programs {
+    folder: TempDir,
+}
+
+impl Programs {
+    /// Only `env`, which starts others.
+    pub fn new() -> Programs {
+        let programs = Programs {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+        };
+        programs.add("env", "exec /usr/bin/env \"$@\"");
+        programs
+    }
+
+    /// Adds a shell script.
+    pub fn add(&self, name: &str, script: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.path().join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("a script");
+        std::fs::set_permissions(path, PermissionsExt::from_mode(0o755))
+            .expect("an executable script");
+    }
+
+    /// The folder.
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().to_path_buf()
+    }
+}

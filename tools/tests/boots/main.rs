@@ -1,0 +1,36 @@
+//! Tests that start machines, under `cargo test`.
+//!
+//! Each is named by what it promises and runs the program `vmm` as a person
+//! would. What the machine lacks is installed first, as it would be for that
+//! person. Two run at a time: a machine is a busy processor.
+
+mod bare_machine;
+mod cleaning_up;
+mod command_line;
+mod harness;
+mod on_a_terminal;
+mod setting_up;
+mod tiny_guest;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+const AT_ONCE: usize = 2;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(AT_ONCE);
+    let trials: Vec<Trial> = [
+        bare_machine::trials(),
+        cleaning_up::trials(),
+        command_line::trials(),
+        on_a_terminal::trials(),
+        setting_up::trials(),
+        tiny_guest::trials(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
