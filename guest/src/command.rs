@@ -64,7 +64,12 @@ pub enum Command {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Misunderstood<'a> {
     /// There is no such command.
-    Unknown(&'a str),
+    Unknown {
+        /// What was typed.
+        name: &'a str,
+        /// The command that is spelled almost so, if there is one.
+        nearest: Option<&'static str>,
+    },
     /// The command needs other arguments: these.
     Usage(&'static str),
 }
@@ -101,7 +106,10 @@ pub fn parse(line: &str) -> Option<Result<Command, Misunderstood<'_>>> {
         .iter()
         .find(|(usage, _)| usage.split(' ').next() == Some(name))
     else {
-        return Some(Err(Misunderstood::Unknown(name)));
+        return Some(Err(Misunderstood::Unknown {
+            name,
+            nearest: nearest(name),
+        }));
     };
     let command = if extra { None } else { read(name, arguments) };
     Some(command.ok_or(Misunderstood::Usage(usage)))
@@ -142,6 +150,27 @@ fn read(name: &str, arguments: [Option<&str>; 2]) -> Option<Command> {
         _ => return None,
     };
     Some(command)
+}
+
+/// The command whose name is nearest to `typed`, if it is near enough to be meant.
+fn nearest(typed: &str) -> Option<&'static str> {
+    HELP.iter()
+        .filter_map(|(usage, _)| usage.split(' ').next())
+        .map(|name| (difference(name.as_bytes(), typed.as_bytes()), name))
+        .min()
+        .filter(|(difference, name)| *difference <= 2 && *difference < name.len())
+        .map(|(_, name)| name)
+}
+
+/// How many letters differ once what the words share at both ends is left out.
+fn difference(a: &[u8], b: &[u8]) -> usize {
+    let shared = |a: &mut dyn Iterator<Item = &u8>, b: &mut dyn Iterator<Item = &u8>| {
+        a.zip(b).take_while(|(a, b)| a == b).count()
+    };
+    let start = shared(&mut a.iter(), &mut b.iter());
+    let (a, b) = (&a[start..], &b[start..]);
+    let end = shared(&mut a.iter().rev(), &mut b.iter().rev());
+    a.len().max(b.len()) - end
 }
 
 /// A hexadecimal number, with or without `0x` before it.
@@ -198,8 +227,30 @@ mod tests {
 
     #[test]
     fn an_unknown_command_is_named_and_an_empty_line_is_none() {
-        assert_eq!(parse("hlep me"), Some(Err(Misunderstood::Unknown("hlep"))));
+        let unknown = Misunderstood::Unknown {
+            name: "frobnicate",
+            nearest: None,
+        };
+        assert_eq!(parse("frobnicate me"), Some(Err(unknown)));
         assert_eq!(parse("  "), None);
+    }
+
+    #[test]
+    fn a_slip_of_the_finger_is_answered_with_what_was_meant() {
+        for (typed, meant) in [
+            ("hlep", "help"),
+            ("tick", "ticks"),
+            ("reboot", ""),
+            ("exercize", "exercise"),
+            ("ix", "in"),
+        ] {
+            let nearest = Some(meant).filter(|meant| !meant.is_empty());
+            let unknown = Misunderstood::Unknown {
+                name: typed,
+                nearest,
+            };
+            assert_eq!(parse(typed), Some(Err(unknown)));
+        }
     }
 
     proptest! {

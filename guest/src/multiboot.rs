@@ -146,7 +146,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_memory_map_is_read_beyond_its_end_or_for_ever(map in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn no_memory_map_is_read_beyond_its_end_or_for_ever(
+            map in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
             for region in regions(&map) {
                 prop_assert!(region.start <= region.end);
             }

@@ -163,11 +163,11 @@ mod tests {
 
     impl TableMemory for Ram {
         fn read(&self, table: u32, index: u32) -> Entry {
-            assert!(index < ENTRIES && table % FRAME_BYTES == 0);
+            assert!(index < ENTRIES && table.is_multiple_of(FRAME_BYTES));
             *self.entries.get(&(table, index)).unwrap_or(&Entry::EMPTY)
         }
         fn write(&mut self, table: u32, index: u32, entry: Entry) {
-            assert!(index < ENTRIES && table % FRAME_BYTES == 0);
+            assert!(index < ENTRIES && table.is_multiple_of(FRAME_BYTES));
             self.entries.insert((table, index), entry);
         }
         fn new_table(&mut self) -> Option<u32> {

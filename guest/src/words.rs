@@ -2,6 +2,9 @@
 
 use crate::timer::{DEFAULT_HZ, HIGHEST_HZ, LOWEST_HZ};
 
+/// The words that mean something, for people.
+pub const KNOWN_WORDS: &str = "known are demo, exercise, hz=19 to hz=10000";
+
 /// What to do after starting up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Task {
@@ -79,6 +82,12 @@ mod tests {
         assert_eq!(parse("demo hz=1000"), demo);
         assert_eq!(parse("/boot/kernel hz=1000  demo"), demo);
         assert_eq!(parse("kernel exercise").task, Task::Exercise);
+    }
+
+    #[test]
+    fn the_rates_that_people_are_told_are_the_ones_offered() {
+        let told = std::format!("hz={LOWEST_HZ} to hz={HIGHEST_HZ}");
+        assert!(KNOWN_WORDS.ends_with(&told), "{told}");
     }
 
     #[test]

@@ -63,6 +63,28 @@ pub fn tsc() -> u64 {
     u64::from(high) << 32 | u64::from(low)
 }
 
+/// What CPUID tells of a leaf.
+#[derive(Debug, Clone, Copy)]
+pub struct CpuidResult {
+    pub eax: u32,
+    pub ebx: u32,
+    pub ecx: u32,
+    pub edx: u32,
+}
+
+/// Asks CPUID for subleaf 0 of a leaf.
+pub fn cpuid(leaf: u32) -> CpuidResult {
+    let (eax, ebx, ecx, edx);
+    // SAFETY: CPUID writes these four registers alone; EBX, which not every
+    // compiler lends, is swapped back.
+    unsafe {
+        asm!("mov {ebx}, ebx", "cpuid", "xchg {ebx}, ebx", ebx = out(reg) ebx,
+            inout("eax") leaf => eax, inout("ecx") 0 => ecx, out("edx") edx,
+            options(nomem, nostack))
+    };
+    CpuidResult { eax, ebx, ecx, edx }
+}
+
 /// The control register CR0.
 pub fn cr0() -> u32 {
     let value;

@@ -1,8 +1,7 @@
 //! What CPUID tells, for people. All of it may differ between machines.
 
-use core::arch::x86::__cpuid;
-
 use super::console::{print, println};
+use super::cpu;
 
 /// Leaf 0: the highest leaf and the vendor's name.
 const VENDOR: u32 = 0;
@@ -33,30 +32,30 @@ const FEATURES_ECX: [&str; 32] = [
 
 /// Whether the processor has XSETBV.
 pub fn has_xsave() -> bool {
-    __cpuid(FEATURES).ecx & XSAVE != 0
+    cpu::cpuid(FEATURES).ecx & XSAVE != 0
 }
 
 /// Prints what CPUID tells.
 pub fn show() {
-    let vendor = __cpuid(VENDOR);
+    let vendor = cpu::cpuid(VENDOR);
     print!("~ cpuid: vendor ");
     print_text(&[vendor.ebx, vendor.edx, vendor.ecx]);
     println!(", leaves to {:x}", vendor.eax);
-    let highest_extended = __cpuid(EXTENDED).eax;
+    let highest_extended = cpu::cpuid(EXTENDED).eax;
     if highest_extended >= NAME + 2 {
         print!("~ cpuid: name ");
         for leaf in NAME..NAME + 3 {
-            let part = __cpuid(leaf);
+            let part = cpu::cpuid(leaf);
             print_text(&[part.eax, part.ebx, part.ecx, part.edx]);
         }
         println!(", extended leaves to {highest_extended:x}");
     }
-    let features = __cpuid(FEATURES);
+    let features = cpu::cpuid(FEATURES);
     println!("~ cpuid: signature {:x}", features.eax);
     print_features(&FEATURES_EDX, features.edx);
     print_features(&FEATURES_ECX, features.ecx);
     if highest_extended >= EXTENDED_FEATURES {
-        let extended = __cpuid(EXTENDED_FEATURES);
+        let extended = cpu::cpuid(EXTENDED_FEATURES);
         println!(
             "~ cpuid: extended features {:08x} {:08x}",
             extended.edx, extended.ecx

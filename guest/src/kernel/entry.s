@@ -5,9 +5,6 @@
 .set MULTIBOOT_FLAGS, 3         # modules on page boundaries; memory information
 .set STACK_BYTES, 64 * 1024
 
-# The vectors for which the processor itself pushes an error code.
-.set WITH_ERROR_CODE, 0x60227D00
-
 .section .multiboot, "a"
 .balign 4
     .long MULTIBOOT_MAGIC
@@ -26,17 +23,58 @@ start:
     call kernel_main
 
 # Entry for vector N at interrupt_entries + 16 * N. Every one leaves the same
-# stack for interrupt_common: an error code (0 if there is none), the vector.
+# stack for interrupt_common: an error code (0 if the processor pushes none),
+# the vector.
+.macro exception vector, name, error_code=0
+    .balign 16
+\name:
+    .if !\error_code
+    pushl $0
+    .endif
+    pushl $\vector
+    jmp interrupt_common
+.endm
+
 .section .text.interrupts, "ax"
 .global interrupt_entries
 .balign 16
 interrupt_entries:
-.set vector, 0
-.rept 256
+    exception 0, divide_error
+    exception 1, debug
+    exception 2, nmi
+    exception 3, breakpoint
+    exception 4, overflow
+    exception 5, bound_range
+    exception 6, invalid_opcode
+    exception 7, device_not_available
+    exception 8, double_fault, error_code=1
+    exception 9, coprocessor_segment_overrun
+    exception 10, invalid_tss, error_code=1
+    exception 11, segment_not_present, error_code=1
+    exception 12, stack, error_code=1
+    exception 13, general_protection, error_code=1
+    exception 14, page_fault, error_code=1
+    exception 15, reserved_15
+    exception 16, x87_floating_point
+    exception 17, alignment_check, error_code=1
+    exception 18, machine_check
+    exception 19, simd_floating_point
+    exception 20, reserved_20
+    exception 21, control_protection, error_code=1
+    exception 22, reserved_22
+    exception 23, reserved_23
+    exception 24, reserved_24
+    exception 25, reserved_25
+    exception 26, reserved_26
+    exception 27, reserved_27
+    exception 28, injection
+    exception 29, communication, error_code=1
+    exception 30, security, error_code=1
+    exception 31, reserved_31
+.set vector, 32
+.rept 256 - 32
     .balign 16
-    .if !((vector < 32) && ((WITH_ERROR_CODE >> vector) & 1))
     pushl $0
-    .endif
     pushl $vector
     jmp interrupt_common
     .set vector, vector + 1

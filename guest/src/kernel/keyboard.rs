@@ -52,10 +52,11 @@ pub fn install() -> bool {
     answered
 }
 
-/// Queues the scancode that waits; called by the interrupt.
+/// Queues the scancode that waits, if one does; called by the interrupt.
 pub fn receive() {
-    let code = port::read(DATA);
-    SCANCODES.put(code);
+    if port::read(STATUS) & OUTPUT_FULL != 0 {
+        SCANCODES.put(port::read(DATA));
+    }
 }
 
 /// The oldest scancode that nobody has taken yet.

@@ -31,7 +31,7 @@ use core::panic::PanicInfo;
 use guest::multiboot::{LOADER_MAGIC, Region};
 use guest::screen::Colour;
 use guest::size::Size;
-use guest::words::{self, Task, Words};
+use guest::words::{self, KNOWN_WORDS, Task, Words};
 
 use boot::BootInfo;
 use console::{print_in, println};
@@ -68,7 +68,7 @@ extern "C" fn kernel_main(magic: u32, info: u32) -> ! {
     let boot = unsafe { BootInfo::copy(info) };
     let Words { task, hz, unknown } = words::parse(boot.cmdline());
     if let Some(word) = unknown {
-        println!("boot: `{word}` means nothing; known are demo, exercise, hz=19..10000");
+        println!("boot: {word} means nothing: {KNOWN_WORDS}");
     }
 
     gdt::install();

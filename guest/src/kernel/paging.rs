@@ -106,7 +106,8 @@ impl AddressSpace {
         // SAFETY: every directory maps the kernel, its stack and its tables at
         // their own addresses, so nothing the kernel holds changes its meaning.
         unsafe {
-            asm!("mov cr3, {}", "mov cr0, {}", in(reg) self.directory, in(reg) cr0, options(nostack));
+            asm!("mov cr3, {}", "mov cr0, {}", in(reg) self.directory, in(reg) cr0,
+                options(nostack));
         }
     }
 

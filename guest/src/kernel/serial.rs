@@ -55,13 +55,11 @@ pub fn write(text: &str) {
     }
 }
 
-/// Queues the bytes that wait; called by the interrupt.
+/// Queues the bytes that wait; called by the interrupt. All are read, even when
+/// the queue is full: only an empty FIFO lets the next one interrupt again.
 pub fn receive() {
     while port::read(LINE_STATUS) & RECEIVED != 0 {
-        let byte = port::read(DATA);
-        if !RECEIVED_BYTES.put(byte) {
-            return;
-        }
+        RECEIVED_BYTES.put(port::read(DATA));
     }
 }
 

@@ -28,7 +28,16 @@ pub fn run(kernel: &mut Kernel) {
         match command::parse(line.text()) {
             None => {}
             Some(Ok(command)) => execute(command, kernel),
-            Some(Err(Misunderstood::Unknown(name))) => {
+            Some(Err(Misunderstood::Unknown {
+                name,
+                nearest: Some(command),
+            })) => {
+                println!("no command is called {name}: did you mean {command}?");
+            }
+            Some(Err(Misunderstood::Unknown {
+                name,
+                nearest: None,
+            })) => {
                 println!("no command is called {name}: type help for a list");
             }
             Some(Err(Misunderstood::Usage(usage))) => {
@@ -167,12 +176,10 @@ fn jump(kernel: &mut Kernel, address: u32) {
     unsafe { asm!("call {}", in(reg) address, clobber_abi("C")) };
 }
 
-/// Loops with interrupts off.
+/// Loops with interrupts off: the processor neither sleeps nor pauses.
 fn spin() -> ! {
-    cpu::disable_interrupts();
-    loop {
-        core::hint::spin_loop();
-    }
+    // SAFETY: nothing runs after it.
+    unsafe { asm!("cli", "2: jmp 2b", options(noreturn)) };
 }
 
 /// Raises an exception for which there is no gate, nor one for the faults that follow.

@@ -28,7 +28,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry("MOV to CR4, TSD on and off", Same, |_| toggle_tsd()),
     entry("SMSW", Same, |_| smsw()),
     entry("LMSW, CLTS", Same, |_| lmsw_clts()),
-    entry("INVLPG", Same, |kernel| invlpg(kernel)),
+    entry("INVLPG", Same, invlpg),
     // INVPCID: of all, with a descriptor of zeroes.
     entry("INVPCID", May, |_| {
         attempt!(

@@ -109,11 +109,11 @@ fn watchpoint() -> Finding {
 /// Steps over one instruction; the trap comes after it. Before it stands POPF,
 /// which sets the flag but does not trap yet.
 macro_rules! step {
-    ($instruction:literal $(, $($operand:tt)*)?) => {{
+    ($($first:literal,)? step $instruction:literal $(=> $last:literal)? $(; $($operand:tt)*)?) => {{
         let after: u32;
         let trap = attempt!(
-            "lea {after}, [3f]", "pushfd", "or dword ptr [esp], 0x100", "popfd",
-            $instruction, "3:", "nop", "nop";
+            "lea {after}, [3f]", $($first,)? "pushfd", "or dword ptr [esp], 0x100", "popfd",
+            $instruction, "3:", "nop", "nop" $(=> $last)?;
             after = out(reg) after, $($($operand)*)?
         );
         expect_debug(trap, DR6_BS, after)
@@ -121,13 +121,14 @@ macro_rules! step {
 }
 
 fn single_step() -> Finding {
-    step!("nop")
+    step!(step "nop")
 }
 
 fn single_step_cpuid() -> Finding {
-    step!("cpuid", inout("eax") 0 => _, out("ebx") _, out("ecx") _, out("edx") _)
+    step!("mov {ebx}, ebx", step "cpuid" => "mov ebx, {ebx}";
+        ebx = out(reg) _, inout("eax") 0 => _, out("ecx") _, out("edx") _)
 }
 
 fn single_step_out() -> Finding {
-    step!("out 0x80, al", in("al") 0_u8)
+    step!(step "out 0x80, al"; in("al") 0_u8)
 }

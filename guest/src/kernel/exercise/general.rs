@@ -47,7 +47,8 @@ pub(super) const ENTRIES: &[Entry] = &[
 fn cpuid_leaf() -> Finding {
     let highest: u32;
     let trap = attempt!(
-        "cpuid"; inout("eax") 0 => highest, out("ebx") _, out("ecx") _, out("edx") _
+        "mov {ebx}, ebx", "cpuid" => "mov ebx, {ebx}";
+        ebx = out(reg) _, inout("eax") 0 => highest, out("ecx") _, out("edx") _
     );
     check(trap, highest >= 1, "there is no leaf 1")
 }
@@ -109,7 +110,8 @@ fn pushf_popf() -> Finding {
 fn iret() -> Finding {
     let flags: u32;
     let trap = attempt!(
-        "clc", "pushfd", "or dword ptr [esp], 1", "mov {flags:e}, cs", "push {flags}", "lea {flags}, [3f]", "push {flags}",
+        "clc", "pushfd", "or dword ptr [esp], 1", "mov {flags:e}, cs", "push {flags}",
+        "lea {flags}, [3f]", "push {flags}",
         "iretd", "3:", "pushfd", "pop {flags}";
         flags = out(reg) flags
     );
