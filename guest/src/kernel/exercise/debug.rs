@@ -2,11 +2,10 @@
 
 use core::sync::atomic::AtomicU32;
 
-use guest::trap;
+use guest::trap::{self, Trap};
 
 use super::{Entry, Finding, Same, Trapped, Wrong, check, entry};
 use crate::kernel::exceptions::{attempt, debug_status};
-use guest::trap::Trap;
 
 /// DR6 when nothing happened.
 const DR6_QUIET: u32 = 0xFFFF_0FF0;

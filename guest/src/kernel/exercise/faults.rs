@@ -2,13 +2,14 @@
 
 use core::sync::atomic::AtomicU32;
 
+use guest::trap::Trap;
+
 use super::{Entry, Finding, May, Same, Trapped, Wrong, entry};
 use crate::kernel::cpu::{CR0_EM, CR0_NE, CR0_TS};
 use crate::kernel::exceptions::attempt;
 use crate::kernel::gdt::{ABSENT, BEYOND, SHORT_TASK};
 use crate::kernel::shell::UNMAPPED;
 use crate::kernel::{cpu, idt};
-use guest::trap::Trap;
 
 /// Vector of the general-protection exception.
 const GENERAL_PROTECTION: u8 = 13;

@@ -1,8 +1,9 @@
 //! RDMSR and WRMSR.
 
+use guest::trap::Trap;
+
 use super::{Entry, Finding, May, Same, check, entry};
 use crate::kernel::exceptions::attempt;
-use guest::trap::Trap;
 
 const TSC: u32 = 0x10;
 const SYSENTER_CS: u32 = 0x174;
