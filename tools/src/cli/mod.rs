@@ -1,12 +1,15 @@
 //! The command line of `vmm`, and of the aliases that call it.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
+use crate::build;
 use crate::failure::{Result, Status};
 use crate::progress::say;
 use crate::run::guest::{self, RunGuest};
+use crate::run::policy::Policy;
 use crate::run::terminal;
 use crate::run::vmm::{self, RunQemu};
 use crate::setup::{self, Need};
@@ -24,8 +27,17 @@ struct CommandLine {
 enum Command {
     RunQemu(RunQemu),
     RunGuest(RunGuest),
+    Build(Build),
     /// Installs what is missing to build and boot, and nothing if nothing is
     Setup,
+}
+
+/// Builds the VMM with the policy of vm.toml and prints where the file is
+#[derive(Args, Debug)]
+struct Build {
+    /// The policy [default: the workspace's vm.toml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 /// The program.
@@ -52,6 +64,14 @@ fn perform(command: &Command) -> Result<Status> {
     match command {
         Command::RunQemu(command) => vmm::run(&workspace, command),
         Command::RunGuest(command) => guest::run(&workspace, command),
+        Command::Build(Build { config }) => {
+            let config = vmm::config_file(&workspace, config.as_deref())?;
+            let policy = Policy::load(&workspace, &config)?;
+            setup::ensure(&workspace, &[Need::LibrarySources])?;
+            let binary = build::vmm(&workspace, &config, &policy.images)?;
+            println!("{}", binary.display());
+            Ok(Status::Good)
+        }
         Command::Setup => {
             setup::ensure(&workspace, &[Need::LibrarySources, Need::Emulator])?;
             say("nothing is missing");

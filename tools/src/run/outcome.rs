@@ -164,7 +164,7 @@ fn emulator_died(ending: &Ending) -> Verdict {
     };
     Verdict::new(
         Status::HostFailed,
-        format!("the emulator ended by itself ({how})"),
+        format!("QEMU ended by itself ({how}); what it had to say is above"),
     )
 }
 

@@ -1,7 +1,7 @@
 //! `cargo run-qemu`: the VMM with its policy, and the guests in it.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
@@ -73,9 +73,8 @@ impl FromStr for Guest {
 /// Runs the command.
 pub fn run(workspace: &Workspace, command: &RunQemu) -> Result<Status> {
     let options = &command.options;
-    let default = workspace.root().join("vm.toml");
-    let config = existing("--config", command.config.as_deref().unwrap_or(&default))?;
-    let policy = Policy::load(&config)?;
+    let config = config_file(workspace, command.config.as_deref())?;
+    let policy = Policy::load(workspace, &config)?;
     let guests = guests(&command.guests, &policy)?;
     let report = command
         .report
@@ -132,6 +131,14 @@ pub fn run(workspace: &Workspace, command: &RunQemu) -> Result<Status> {
     }
     super::tell(&verdict);
     Ok(verdict.status)
+}
+
+/// The policy's file: the one that the person named, or the workspace's own.
+pub fn config_file(workspace: &Workspace, named: Option<&Path>) -> Result<PathBuf> {
+    match named {
+        Some(file) => existing("--config", file),
+        None => Ok(workspace.root().join("vm.toml")),
+    }
 }
 
 /// Which VM gets which file.
