@@ -78,7 +78,13 @@ const COM1: u16 = 0x3f8;
 /// Whom a port belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Owner {
-    Device(DeviceSet),
+    Pic,
+    Elcr,
+    Pit,
+    Uart,
+    Keyboard,
+    Rtc,
+    Vga,
     Power,
 }
 
@@ -123,21 +129,27 @@ impl Devices {
     }
 
     /// Whose port it is, if this VM has the device.
-    #[inline]
+    #[inline(always)]
     fn owner(&self, port: u16) -> Option<Owner> {
-        let device = match port {
-            0x20 | 0x21 | 0xa0 | 0xa1 | 0x4d0 | 0x4d1 => DeviceSet::PIC,
-            0x40..=0x43 | 0x61 => DeviceSet::PIT,
-            0x3f8..=0x3ff => DeviceSet::UART,
-            0x60 => DeviceSet::KEYBOARD,
+        // Before all others: a guest's kernel comes here with every interrupt.
+        if Pic::owns(port) {
+            return self.set.contains(DeviceSet::PIC).then_some(Owner::Pic);
+        }
+        let (device, owner) = match port {
+            0x40..=0x43 | 0x61 => (DeviceSet::PIT, Owner::Pit),
+            0x3f8..=0x3ff => (DeviceSet::UART, Owner::Uart),
+            0x60 => (DeviceSet::KEYBOARD, Owner::Keyboard),
             // Without a keyboard controller its reset command remains.
-            0x64 if self.set.contains(DeviceSet::KEYBOARD) => DeviceSet::KEYBOARD,
-            0x70 | 0x71 => DeviceSet::RTC,
-            0x3c0..=0x3ca | 0x3cc | 0x3ce | 0x3cf | 0x3d4 | 0x3d5 | 0x3da => DeviceSet::VGA,
+            0x64 if self.set.contains(DeviceSet::KEYBOARD) => return Some(Owner::Keyboard),
+            0x70 | 0x71 => (DeviceSet::RTC, Owner::Rtc),
+            0x3c0..=0x3ca | 0x3cc | 0x3ce | 0x3cf | 0x3d4 | 0x3d5 | 0x3da => {
+                (DeviceSet::VGA, Owner::Vga)
+            }
+            0x4d0 | 0x4d1 => (DeviceSet::PIC, Owner::Elcr),
             0x64 | 0x92 | 0x604 | 0x605 | 0xcf9 | 0x8900 => return Some(Owner::Power),
             _ => return None,
         };
-        self.set.contains(device).then_some(Owner::Device(device))
+        self.set.contains(device).then_some(owner)
     }
 
     /// Whether [`read`](Self::read) and [`write`](Self::write) answer for `port`.
@@ -150,26 +162,27 @@ impl Devices {
     #[inline]
     pub fn read(&mut self, port: u16, now: impl FnOnce() -> GuestTime) -> Option<u8> {
         let value = match self.owner(port)? {
-            Owner::Device(DeviceSet::PIC) => self.pic.read(port),
-            Owner::Device(DeviceSet::PIT) => {
+            Owner::Pic => self.pic.read(port),
+            Owner::Elcr => self.pic.read_elcr(port),
+            Owner::Pit => {
                 let value = self.pit.read(port, now());
                 self.pit_moved();
                 value
             }
-            Owner::Device(DeviceSet::UART) => {
+            Owner::Uart => {
                 let value = self.uart.read((port - COM1) as u8);
                 self.pic.set_line(line::UART, self.uart.irq());
                 value
             }
-            Owner::Device(DeviceSet::KEYBOARD) => self.read_keyboard(port),
-            Owner::Device(DeviceSet::RTC) if port == 0x71 => {
+            Owner::Keyboard => self.read_keyboard(port),
+            // Port 70h cannot be read.
+            Owner::Rtc if port == 0x70 => 0xff,
+            Owner::Rtc => {
                 let value = self.rtc.read(now);
-                self.timers_changed();
+                self.pic.set_line(line::RTC, self.rtc.irq());
                 value
             }
-            Owner::Device(DeviceSet::VGA) => self.vga.read(port, now),
-            // Port 70h cannot be read.
-            Owner::Device(_) => 0xff,
+            Owner::Vga => self.vga.read(port, now),
             Owner::Power => self.power.read(port),
         };
         Some(value)
@@ -184,30 +197,33 @@ impl Devices {
         now: impl FnOnce() -> GuestTime,
     ) -> Option<Effect> {
         let effect = match self.owner(port)? {
-            Owner::Device(DeviceSet::PIC) => {
+            Owner::Pic => {
                 self.pic.write(port, value);
                 Effect::None
             }
-            Owner::Device(DeviceSet::PIT) => {
+            Owner::Elcr => {
+                self.pic.write_elcr(port, value);
+                Effect::None
+            }
+            Owner::Pit => {
                 self.pit.write(port, value, now());
                 self.timer_written()
             }
-            Owner::Device(DeviceSet::UART) => {
+            Owner::Uart => {
                 let sent = self.uart.write((port - COM1) as u8, value);
                 self.pic.set_line(line::UART, self.uart.irq());
                 sent.map_or(Effect::None, Effect::Transmit)
             }
-            Owner::Device(DeviceSet::KEYBOARD) => self.write_keyboard(port, value),
-            Owner::Device(DeviceSet::RTC) => {
-                if port == 0x70 {
-                    self.rtc.select(value);
-                    Effect::None
-                } else {
-                    self.rtc.write(value, now);
-                    self.timer_written()
-                }
+            Owner::Keyboard => self.write_keyboard(port, value),
+            Owner::Rtc if port == 0x70 => {
+                self.rtc.select(value);
+                Effect::None
             }
-            Owner::Device(_) => {
+            Owner::Rtc => {
+                self.rtc.write(value, now);
+                self.timer_written()
+            }
+            Owner::Vga => {
                 self.vga.write(port, value);
                 Effect::None
             }

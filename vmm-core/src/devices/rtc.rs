@@ -223,9 +223,9 @@ impl Rtc {
             .filter(|_| enabled(c::PERIODIC))
             .map(|period| GuestTime::of_tick((self.divider / period + 1) * period, DIVIDER_HZ));
         let update = (self.updates() && enabled(c::UPDATE)).then_some(self.next_update);
-        let alarm = self
-            .seconds_to_alarm()
-            .filter(|_| self.updates() && enabled(c::ALARM))
+        let alarm = (self.updates() && enabled(c::ALARM))
+            .then(|| self.seconds_to_alarm())
+            .flatten()
             .map(|seconds| self.next_update.after((seconds - 1) * SECOND));
         [periodic, update, alarm].into_iter().flatten().min()
     }
