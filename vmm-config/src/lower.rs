@@ -126,8 +126,8 @@ fn handler(exit: &'static Exit, answer: &Answer) -> Handler {
         Answer::Handler(name) => return Handler::User(name.clone()),
         Answer::Inject { vector, error } => {
             return Handler::Inject {
-                vector: *vector,
-                error: *error,
+                vector: vector.value,
+                error: error.map(|error| error.value),
             };
         }
         Answer::Action(action) => *action,

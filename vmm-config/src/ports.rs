@@ -83,14 +83,20 @@ pub(crate) fn host(ports: Ports) -> Option<(Ports, &'static str)> {
 }
 
 /// The device among `devices`, or the power switch, that answers one of `ports`.
-pub(crate) fn device(ports: Ports, devices: &[Device]) -> Option<(Ports, &'static str)> {
+pub(crate) fn device(ports: Ports, devices: &[Device]) -> Option<(Ports, String)> {
     use crate::words::Word;
 
     let of_devices = DEVICE_PORTS
         .iter()
         .filter(|(device, _)| devices.contains(device))
-        .flat_map(|(device, taken)| taken.iter().map(|ports| (*ports, device.name())));
-    let of_power = POWER_PORTS.iter().map(|ports| (*ports, "the power switch"));
+        .flat_map(|(device, taken)| {
+            taken
+                .iter()
+                .map(|ports| (*ports, format!("the {}", device.name())))
+        });
+    let of_power = POWER_PORTS
+        .iter()
+        .map(|ports| (*ports, "the power switch".to_owned()));
     of_devices
         .chain(of_power)
         .find(|(taken, _)| meet(*taken, ports))

@@ -91,6 +91,7 @@ rules! {
 
     // The VMs.
     NO_VM Error "no-vm": "a policy has at least one VM";
+    VM_COUNT Error "vm-count": "a policy has at most 64 VMs";
     NAME_TWICE Error "name-twice": "two VMs do not share a name";
     ASID_ZERO Error "asid-zero" "15.5.1": "ASID 0 is the host's: VMRUN refuses it for a guest";
     ASID_RANGE Error "asid-range" "15.5.1": "an ASID is below the number of ASIDs that the target has";

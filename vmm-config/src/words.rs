@@ -83,7 +83,7 @@ words! {
     }
 
     /// What HLT with interrupts off means.
-    Halted = "meaning of a halt" {
+    Halted = "kind of halt" {
         End "end" "HLT with interrupts off ends the VM well";
         Crash "crash" "HLT with interrupts off is a crash";
     }

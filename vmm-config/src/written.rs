@@ -55,9 +55,9 @@ pub enum Answer {
     /// By an exception in its place.
     Inject {
         /// Its vector.
-        vector: u8,
+        vector: At<u8>,
         /// The error code, if one is given.
-        error: Option<u32>,
+        error: Option<At<u32>>,
     },
     /// By a function in `boot/src/handlers.rs`.
     Handler(String),

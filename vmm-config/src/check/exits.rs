@@ -48,23 +48,22 @@ pub(super) fn action_fits(policy: &Policy, found: &mut Findings<'_>) {
             continue;
         }
         let counting = matches!(action, Action::Count | Action::Log);
-        let rule = if counting && exit.finish == Finish::None {
-            &rules::COUNT_METHOD
+        let draft = if counting && exit.finish == Finish::None {
+            let message = format!("there is no way to {} `{}`", action.name(), exit.name);
+            found
+                .add(&rules::COUNT_METHOD, entry.answer.span, message)
+                .why(rules::COUNT_METHOD.demands, Some(exit.section))
         } else {
-            &rules::ACTION_FITS
+            let message = format!("`{}` does not fit `{}`", action.name(), exit.name);
+            found
+                .add(&rules::ACTION_FITS, entry.answer.span, message)
+                .label(format!("{}: {}", action.name(), action.meaning()))
+                .why(
+                    &format!("what causes {}: {}", exit.apm, exit.trigger),
+                    Some(exit.section),
+                )
         };
-        found
-            .add(
-                rule,
-                entry.answer.span,
-                format!("`{}` does not fit `{}`", action.name(), exit.name),
-            )
-            .label(format!("{}: {}", action.name(), action.meaning()))
-            .why(
-                &format!("{} is taken for {}", exit.apm, exit.trigger),
-                Some(exit.section),
-            )
-            .help(fitting(exit));
+        draft.help(fitting(exit));
     }
 }
 
@@ -88,8 +87,7 @@ pub(super) fn pass_is_possible(policy: &Policy, found: &mut Findings<'_>) {
             )
             .why(rule.demands, Some(exit.section))
             .help(format!(
-                "{}; leave the line out for its default, `{}`",
-                fitting(exit),
+                "leave the line out: the action is then `{}`",
                 exit.default.name()
             ));
     }
@@ -143,14 +141,19 @@ pub(super) fn handler_exists(policy: &Policy, handlers: &Handlers, found: &mut F
     }
 }
 
+/// The vector of the NMI.
+const NMI: u8 = 2;
+
 /// NMI is no exception that can be injected.
 pub(super) fn injectable(policy: &Policy, found: &mut Findings<'_>) {
     for entry in entries(policy) {
-        if matches!(entry.answer.value, Answer::Inject { vector: 2, .. }) {
+        if let Answer::Inject { vector, .. } = entry.answer.value
+            && vector.value == NMI
+        {
             found
                 .add(
                     &rules::INJECTABLE,
-                    entry.answer.span,
+                    vector.span,
                     "vector 2 is the NMI, not an exception",
                 )
                 .help("VMRUN refuses it; inject another vector, such as `gp`");
@@ -168,21 +171,19 @@ pub(super) fn error_code(policy: &Policy, found: &mut Findings<'_>) {
             continue;
         };
         let name = VECTORS
-            .get(usize::from(vector))
+            .get(usize::from(vector.value))
             .map_or("", |(_, manual)| *manual);
-        let pushes = WITH_ERROR.contains(&vector);
-        let message = match error {
-            Some(_) if !pushes => format!("{name} has no error code"),
-            None if pushes => format!("{name} needs an error code"),
+        let pushes = WITH_ERROR.contains(&vector.value);
+        let (at, message) = match error {
+            Some(error) if !pushes => (error.span, format!("{name} has no error code")),
+            None if pushes => (vector.span, format!("{name} needs an error code")),
             _ => continue,
         };
-        found
-            .add(&rules::ERROR_CODE, entry.answer.span, message)
-            .help(if pushes {
-                "add `error = 0`"
-            } else {
-                "remove `error`"
-            });
+        found.add(&rules::ERROR_CODE, at, message).help(if pushes {
+            "add `error = 0`"
+        } else {
+            "remove `error`"
+        });
     }
 }
 
@@ -207,11 +208,11 @@ pub(super) fn features(policy: &Policy, found: &mut Findings<'_>) {
             )
             .why(
                 &format!(
-                    "{}: CPUID {:04X}_{:04X} {:?} bit {}",
+                    "{}: CPUID {:04X}_{:04X} {} bit {}",
                     feature.meaning,
                     feature.leaf >> 16,
                     feature.leaf & 0xffff,
-                    feature.register,
+                    format!("{:?}", feature.register).to_uppercase(),
                     feature.bit
                 ),
                 Some(entry.exit.value.section),

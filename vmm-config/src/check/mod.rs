@@ -23,6 +23,7 @@ const CHECKS: &[Check] = &[
     exits::error_code,
     exits::features,
     exits::never_exits,
+    vms::count,
     vms::names_differ,
     vms::asid_is_a_guests,
     vms::asids_differ,

@@ -43,9 +43,9 @@ pub(super) fn overlap(policy: &Policy, found: &mut Findings<'_>) {
                     .add(
                         &rules::PORTS_OVERLAP,
                         ports.span,
-                        format!("{} have a rule already", show(ports.value)),
+                        format!("a second rule for {}", show(ports.value)),
                     )
-                    .also(twin.span, show(twin.value))
+                    .also(twin.span, "the first one")
                     .help("make the ranges disjoint");
             }
         }
@@ -61,7 +61,7 @@ pub(super) fn of_devices(policy: &Policy, found: &mut Findings<'_>) {
                     .add(
                         &rules::PORTS_OF_DEVICE,
                         ports.span,
-                        format!("{} belong to {owner}", show(taken)),
+                        format!("{owner} answers {}", show(taken)),
                     )
                     .help("leave them out, or take the device out of `devices`");
             }
@@ -81,7 +81,7 @@ pub(super) fn of_the_vmm(policy: &Policy, found: &mut Findings<'_>) {
                     .add(
                         &rules::PORTS_OF_VMM,
                         ports.span,
-                        format!("{} cannot be passed", show(taken)),
+                        format!("no guest gets {}", show(taken)),
                     )
                     .label(what)
                     .help("leave them out: what has no rule is denied");

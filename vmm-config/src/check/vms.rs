@@ -11,6 +11,18 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
+/// As many as the VMM has room for.
+const MAX_VMS: usize = 64;
+
+/// The VMM has room for every VM.
+pub(super) fn count(policy: &Policy, found: &mut Findings<'_>) {
+    if let Some(vm) = policy.document.vms.get(MAX_VMS) {
+        found
+            .add(&rules::VM_COUNT, vm.header, "one VM too many")
+            .help(format!("the VMM has room for {MAX_VMS}"));
+    }
+}
+
 /// No two VMs have one name.
 pub(super) fn names_differ(policy: &Policy, found: &mut Findings<'_>) {
     let vms = &policy.document.vms;

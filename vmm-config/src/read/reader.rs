@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeInteger, DeString, DeTable, DeValue};
 
 use super::units;
-use crate::finding::Findings;
+use crate::finding::{Draft, Findings};
 use crate::near;
 use crate::rules::{self, Rule};
 use crate::source::{At, Span};
@@ -24,7 +24,7 @@ pub(super) fn span<T>(of: &Spanned<T>) -> Span {
     of.span().into()
 }
 
-impl Reader<'_, '_> {
+impl<'s> Reader<'_, 's> {
     pub(super) fn unknown_key(&mut self, key: &Key<'_>, place: &str, keys: &[&'static str]) {
         self.found
             .add(
@@ -42,14 +42,17 @@ impl Reader<'_, '_> {
                 at,
                 format!("{place} needs the key `{key}`"),
             )
-            .help(format!("add a line such as `{key} = {example}`"));
+            .help(format!("add `{key} = {example}`"));
     }
 
     fn wrong_type(&mut self, value: &Value<'_>, wanted: &str, example: &str) {
-        let message = format!("expected {wanted}, found {}", kind(value.get_ref()));
-        self.found
-            .add(&rules::WRONG_TYPE, span(value), message)
+        self.unexpected(value, wanted)
             .help(format!("write {wanted}, as in `{example}`"));
+    }
+
+    fn unexpected(&mut self, value: &Value<'_>, wanted: &str) -> Draft<'_, 's> {
+        let message = format!("expected {wanted}, found {}", kind(value.get_ref()));
+        self.found.add(&rules::WRONG_TYPE, span(value), message)
     }
 
     pub(super) fn text<'v>(&mut self, value: &'v Value<'_>, example: &str) -> Option<At<&'v str>> {
@@ -63,7 +66,8 @@ impl Reader<'_, '_> {
     pub(super) fn flag(&mut self, value: &Value<'_>) -> Option<At<bool>> {
         let flag = value.get_ref().as_bool();
         if flag.is_none() {
-            self.wrong_type(value, "`true` or `false`", "true");
+            self.unexpected(value, "`true` or `false`")
+                .help("write `true` or `false`, without quotes");
         }
         flag.map(|flag| At::new(flag, span(value)))
     }

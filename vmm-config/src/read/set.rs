@@ -223,13 +223,10 @@ impl Reader<'_, '_> {
                     }
                     return;
                 };
-                At::new(
-                    Answer::Inject {
-                        vector: vector.value,
-                        error: parts.error.map(|error| error.value),
-                    },
-                    vector.span,
-                )
+                action.map(|_| Answer::Inject {
+                    vector,
+                    error: parts.error,
+                })
             }
             (Some(action), None) => action.map(Answer::Action),
         };
@@ -291,8 +288,17 @@ impl Reader<'_, '_> {
             Some((vector, _)) => Some(At::new(vector, span(value))),
             None => {
                 let names = VECTORS.map(|(short, _)| short);
-                let text = At::new(name, span(value));
-                self.unknown(&rules::UNKNOWN_WORD, text, "exception", &names);
+                let help = match near::nearest(name, names) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "write a name such as `gp`, or a number from 0 to 31".to_owned(),
+                };
+                self.found
+                    .add(
+                        &rules::UNKNOWN_WORD,
+                        span(value),
+                        format!("unknown exception `{}`", name.escape_debug()),
+                    )
+                    .help(help);
                 None
             }
         }

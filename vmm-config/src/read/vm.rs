@@ -197,7 +197,7 @@ impl Reader<'_, '_> {
         for (key, value) in table {
             match key.get_ref().as_ref() {
                 "ports" => ports = self.ports(value),
-                "action" => action = self.word(value, &rules::UNKNOWN_ACTION),
+                "action" => action = self.word(value, &rules::UNKNOWN_WORD),
                 _ => self.unknown_key(key, "a `[[vm.io]]`", &["ports", "action"]),
             }
         }
@@ -219,8 +219,8 @@ impl Reader<'_, '_> {
         for (key, value) in table {
             match key.get_ref().as_ref() {
                 "msr" => msrs = self.msrs(value),
-                "read" => replace(&mut read, self.word(value, &rules::UNKNOWN_ACTION)),
-                "write" => replace(&mut write, self.word(value, &rules::UNKNOWN_ACTION)),
+                "read" => replace(&mut read, self.word(value, &rules::UNKNOWN_WORD)),
+                "write" => replace(&mut write, self.word(value, &rules::UNKNOWN_WORD)),
                 _ => self.unknown_key(key, "a `[[vm.msr]]`", &["msr", "read", "write"]),
             }
         }
@@ -228,7 +228,13 @@ impl Reader<'_, '_> {
             self.missing(header, "a `[[vm.msr]]`", "msr", "\"tsc_aux\"");
         }
         if !table.contains_key("read") && !table.contains_key("write") {
-            self.missing(header, "a `[[vm.msr]]`", "read` or `write", "\"emulate\"");
+            self.found
+                .add(
+                    &rules::MISSING_KEY,
+                    header,
+                    "a `[[vm.msr]]` needs the key `read` or `write`",
+                )
+                .help("add `read = \"emulate\"`");
         }
         Some(MsrRule {
             msrs: msrs?,

@@ -1,0 +1,216 @@
+//! Whatever becomes of a good policy's text, it is refused at a place inside the file, or it
+//! makes a VMCB that VMRUN accepts. Nothing panics.
+
+mod common;
+
+use intercepts::{Action, EXITS, Intercept, vmcb};
+use proptest::prelude::*;
+use vmm_config::written::Answer;
+use vmm_config::{Handlers, Source};
+
+const GOOD: [&str; 3] = [
+    include_str!("../../vm.toml"),
+    r#"
+[target]
+machine = "zen4"
+[set.a]
+cpuid = "emulate"
+cr3.write = "count"
+exception.pf = { action = "count", log = true }
+rdtsc = { action = "inject", vector = "gp", error = 0 }
+pause = { handler = "quiet" }
+[set.b]
+extends = ["a"]
+mwait = "wait"
+"mwait.armed" = "wait"
+[[vm]]
+name = "one"
+memory = "64 MiB"
+asid = 2
+intercepts = "b"
+[[vm.io]]
+ports = "0x300-0x30f"
+action = "pass"
+[[vm.msr]]
+msr = "tsc_aux"
+read = "pass"
+"#,
+    r#"
+[[vm]]
+name = "two"
+image = "./k.elf"
+memory = "8 MiB"
+npt = true
+devices = ["pic", "pit"]
+halted = "crash"
+tsc_offset = -5
+intercepts = { hlt = "stop" }
+[irq]
+1 = "vmm"
+5 = { vm = "two", ports = "0x220" }
+"#,
+];
+
+/// Pieces that a policy is made of, and some that it is not.
+const PIECES: [&str; 40] = [
+    "\"",
+    "'''",
+    "=",
+    "[",
+    "]",
+    "[[",
+    "]]",
+    "{",
+    "}",
+    ".",
+    ",",
+    "#",
+    "\n",
+    "\r\n",
+    "\0",
+    "ü",
+    "0x",
+    "-1",
+    "99999999999999999999",
+    "1e9",
+    "true",
+    "nan",
+    "1979-05-27",
+    "\"pass\"",
+    "\"count\"",
+    "\"stop\"",
+    "\"inject\"",
+    "\"64 MiB\"",
+    "\"1 KiB\"",
+    "\"vmm\"",
+    "extends",
+    "npt",
+    "asid",
+    "cr3.write",
+    "exception.pf",
+    "npf",
+    "shutdown",
+    "[set.x]",
+    "[[vm]]",
+    "\\u0000",
+];
+
+/// What is done to a text, at a place given in thousandths of its length.
+#[derive(Clone, Debug)]
+enum Change {
+    Cut(usize, usize),
+    Insert(usize, &'static str),
+    Copy(usize, usize, usize),
+    Byte(usize, u8),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let place = 0..1000_usize;
+    prop_oneof![
+        (place.clone(), 0..20_usize).prop_map(|(at, length)| Change::Cut(at, length)),
+        (place.clone(), prop::sample::select(&PIECES[..]))
+            .prop_map(|(at, piece)| Change::Insert(at, piece)),
+        (place.clone(), 0..40_usize, place.clone())
+            .prop_map(|(from, length, to)| Change::Copy(from, length, to)),
+        (place, any::<u8>()).prop_map(|(at, byte)| Change::Byte(at, byte)),
+    ]
+}
+
+fn apply(bytes: &mut Vec<u8>, change: &Change) {
+    let place = |thousandths: usize| bytes.len() * thousandths / 1000;
+    match *change {
+        Change::Cut(at, length) => {
+            let start = place(at);
+            let end = (start + length).min(bytes.len());
+            bytes.drain(start..end);
+        }
+        Change::Insert(at, piece) => {
+            let at = place(at);
+            bytes.splice(at..at, piece.bytes());
+        }
+        Change::Copy(from, length, to) => {
+            let (from, to) = (place(from), place(to));
+            let end = (from + length).min(bytes.len());
+            let piece = bytes[from..end].to_vec();
+            bytes.splice(to..to, piece);
+        }
+        Change::Byte(at, byte) => {
+            let at = place(at);
+            if let Some(place) = bytes.get_mut(at) {
+                *place = byte;
+            }
+        }
+    }
+}
+
+fn holds(text: &str) -> Result<(), TestCaseError> {
+    let handlers = Handlers::Known(vec!["quiet".to_owned()]);
+    match vmm_config::policy(Source::new("vm.toml", text), &handlers, None) {
+        Err(report) => {
+            let lines = text.matches('\n').count() + 1;
+            prop_assert!(report.has_errors());
+            for finding in &report.findings {
+                prop_assert!((1..=lines).contains(&finding.at.start.line));
+            }
+            for picture in report.pictures(true).chain(report.pictures(false)) {
+                prop_assert!(!picture.is_empty());
+            }
+        }
+        Ok(lowered) => {
+            prop_assert!(!lowered.vms.is_empty());
+            for vm in &lowered.vms {
+                let control = common::vmcb(vm);
+                prop_assert_eq!(vmcb::validate(&control, 1 << 40), Ok(()));
+                for gate in &vm.gates {
+                    prop_assert!(gate.answer != Answer::Action(Action::Pass));
+                }
+                for exit in EXITS.iter().filter(|exit| exit.is_floor()) {
+                    prop_assert!(
+                        vmcb::intercepts(&control, exit.code),
+                        "{} is not intercepted",
+                        exit.name
+                    );
+                }
+                for exit in EXITS {
+                    let has_bit = matches!(exit.intercept, Intercept::Bit { .. });
+                    let handled = vm.gates.iter().any(|gate| gate.exit.code == exit.code);
+                    if has_bit {
+                        prop_assert_eq!(vmcb::intercepts(&control, exit.code), handled);
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_policies_to_be_changed_are_good() {
+    for text in GOOD {
+        let handlers = Handlers::Known(vec!["quiet".to_owned()]);
+        let result = vmm_config::policy(Source::new("vm.toml", text), &handlers, None);
+        let warnings = result.unwrap_or_else(|report| panic!("{report}")).warnings;
+        assert!(warnings.findings.is_empty(), "{warnings}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    #[test]
+    fn a_changed_policy_is_refused_at_a_line_or_makes_a_legal_vmcb(
+        good in prop::sample::select(&GOOD[..]),
+        changes in prop::collection::vec(change(), 1..6),
+    ) {
+        let mut bytes = good.as_bytes().to_vec();
+        for change in &changes {
+            apply(&mut bytes, change);
+        }
+        holds(&String::from_utf8_lossy(&bytes))?;
+    }
+
+    #[test]
+    fn any_text_gives_a_policy_or_a_report(text in "\\PC{0,80}|[\\[\\]{}=.\"'a-z0-9\n ]{0,200}") {
+        holds(&text)?;
+    }
+}

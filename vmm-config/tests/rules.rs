@@ -1,0 +1,128 @@
+//! Each rule has a policy in `rules/` that breaks it and no other, and a golden error text.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use vmm_config::rules::{RULES, Rule};
+use vmm_config::{Handlers, Report, Severity, Source};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rules")
+}
+
+/// What is found in the policy of a rule, errors or warnings.
+fn report(rule: &Rule) -> Report {
+    let path = folder().join(rule.name).with_extension("toml");
+    let text = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let handlers = Handlers::of_text("pub fn coarse_tsc() {}");
+    match vmm_config::policy(Source::new("vm.toml", &text), &handlers, Some(&folder())) {
+        Ok(lowered) => lowered.warnings,
+        Err(report) => report,
+    }
+}
+
+/// The rules that are about a text; `readable` is about not having one.
+fn rules_of_text() -> impl Iterator<Item = &'static Rule> {
+    RULES.iter().copied().filter(|rule| rule.name != "readable")
+}
+
+#[test]
+fn each_rule_is_broken_by_its_policy_and_explains_itself() {
+    let mut others = Vec::new();
+    for rule in rules_of_text() {
+        let report = report(rule);
+        insta::assert_snapshot!(rule.name, report.to_string());
+        assert!(!report.findings.is_empty(), "{} is not broken", rule.name);
+        others.extend(
+            report
+                .findings
+                .into_iter()
+                .filter(|finding| finding.rule.name != rule.name)
+                .map(|finding| {
+                    format!("{}: {}: {}", rule.name, finding.rule.name, finding.message)
+                }),
+        );
+    }
+    assert!(others.is_empty(), "{}", others.join("\n"));
+}
+
+#[test]
+fn each_finding_says_what_to_write_unless_the_text_is_no_toml() {
+    for rule in rules_of_text().filter(|rule| rule.name != "syntax") {
+        for finding in report(rule).findings {
+            assert!(finding.help.is_some(), "{}", finding.message);
+        }
+    }
+}
+
+#[test]
+fn a_warning_refuses_nothing() {
+    for rule in rules_of_text().filter(|rule| rule.severity == Severity::Warning) {
+        assert!(!report(rule).has_errors());
+    }
+}
+
+#[test]
+fn every_policy_in_the_folder_belongs_to_a_rule() {
+    let files: BTreeSet<String> = std::fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
+        .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    let rules: BTreeSet<String> = rules_of_text().map(|rule| rule.name.to_owned()).collect();
+    assert_eq!(files, rules);
+}
+
+#[test]
+fn rule_names_are_unique() {
+    let names: BTreeSet<_> = RULES.iter().map(|rule| rule.name).collect();
+    assert_eq!(names.len(), RULES.len());
+}
+
+#[test]
+fn a_file_that_is_not_there_is_reported_by_its_name() {
+    let missing = folder().join("no-such-policy.toml");
+    let report = vmm_config::load(&missing, None).unwrap_err();
+    assert_eq!(report.findings.len(), 1);
+    assert_eq!(report.findings[0].rule.name, "readable");
+    assert!(
+        report.to_string().contains("no-such-policy.toml"),
+        "{report}"
+    );
+}
+
+#[test]
+fn all_findings_are_shown_at_once_in_the_order_of_the_file() {
+    let text = r#"
+        [set.base]
+        cr3.wrte = "count"
+        cpuid = "wait"
+        [[vm]]
+        name = "demo"
+        memory = "64 MB"
+        asid = 0
+        intercepts = "bas"
+    "#;
+    let report =
+        vmm_config::policy(Source::new("vm.toml", text), &Handlers::Unknown, None).unwrap_err();
+    let found: Vec<_> = report
+        .findings
+        .iter()
+        .map(|finding| (finding.at.start.line, finding.rule.name))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            (3, "unknown-exit"),
+            (4, "action-fits"),
+            (7, "unit"),
+            (8, "asid-zero"),
+            (9, "unknown-set"),
+        ]
+    );
+}
