@@ -48,3 +48,49 @@ fn file(path: PathBuf) -> TokenStream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use vmm_config::{Handlers, Source};
+
+    use super::*;
+
+    /// The images of a VM that boots the workspace's kernel and one that boots a file.
+    fn generated(guest: Option<&str>) -> String {
+        let text = "[[vm]]\nname = \"one\"\nmemory = \"8 MiB\"\nintercepts = []\n\
+                    [[vm]]\nname = \"two\"\nmemory = \"8 MiB\"\nintercepts = []\n\
+                    image = \"kernels/two.elf\"\n";
+        let lowered =
+            vmm_config::policy(Source::new("vm.toml", text), &Handlers::Unknown, None).unwrap();
+        let workspace = Workspace::of("/policies/vm.toml", guest);
+        let images = images(&lowered, &workspace);
+        let file =
+            syn::parse_quote! { fn images() -> &'static [Option<&'static [u8]>] { #images } };
+        prettyplease::unparse(&file)
+    }
+
+    #[test]
+    fn each_vm_has_its_image_by_an_absolute_path() {
+        let code = generated(Some("/build/guest/kernel"));
+        assert!(
+            code.contains(r#"include_bytes!("/build/guest/kernel")"#),
+            "{code}"
+        );
+        assert!(
+            code.contains(r#"include_bytes!("/policies/kernels/two.elf")"#),
+            "{code}"
+        );
+    }
+
+    #[test]
+    fn a_guest_that_was_not_built_is_an_error_that_names_the_command() {
+        let code = generated(None);
+        assert!(code.contains("compile_error!"), "{code}");
+        assert!(code.contains("cargo run-qemu"), "{code}");
+    }
+
+    #[test]
+    fn a_change_of_the_guests_place_is_noticed() {
+        assert!(generated(None).contains(r#"option_env!("TOLLGATE_GUEST")"#));
+    }
+}

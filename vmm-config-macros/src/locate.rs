@@ -57,3 +57,40 @@ fn set(name: &str) -> Option<PathBuf> {
         .filter(|value| !value.is_empty())
         .map(PathBuf::from)
 }
+
+#[cfg(test)]
+impl Workspace {
+    /// A workspace with this policy and guest.
+    pub(crate) fn of(policy: &str, guest: Option<&str>) -> Workspace {
+        Workspace {
+            policy: policy.into(),
+            handlers: PathBuf::new(),
+            guest: guest.map(PathBuf::from),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_is_watched_and_so_is_its_place() {
+        let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vm.toml");
+        let policy = policy.to_str().unwrap();
+        let tokens = Workspace::of(policy, None).tracking().to_string();
+        assert!(
+            tokens.contains(policy) && tokens.contains("VM_CONFIG"),
+            "{tokens}"
+        );
+    }
+
+    #[test]
+    fn a_policy_that_is_not_there_is_not_watched() {
+        let tokens = Workspace::of("/no/such/vm.toml", None)
+            .tracking()
+            .to_string();
+        assert!(!tokens.contains("include_bytes"), "{tokens}");
+        assert!(tokens.contains("VM_CONFIG"), "{tokens}");
+    }
+}

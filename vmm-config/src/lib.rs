@@ -45,8 +45,11 @@ use finding::Findings;
 pub fn load(path: &Path, handlers_rs: Option<&Path>) -> Result<Lowered, Report> {
     let name = display_name(path);
     let bytes = std::fs::read(path).map_err(|error| unreadable(&name, &error.to_string()))?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| unreadable(&name, "it holds bytes that are not UTF-8"))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+        unreadable(&name, &format!("line {line} is not UTF-8 text"))
+    })?;
     let handlers = handlers_rs.map_or(Handlers::Unknown, Handlers::of_file);
     policy(Source::new(&name, &text), &handlers, path.parent())
 }
