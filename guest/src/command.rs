@@ -19,6 +19,8 @@ pub enum Command {
     Exercise,
     /// Show what the kernel can do.
     Demo,
+    /// Time single instructions.
+    Bench,
     /// Clear the screen.
     Clear,
     /// Read a port's byte.
@@ -84,6 +86,7 @@ pub const HELP: &[(&str, &str)] = &[
     ("divzero", "divide by zero and survive it"),
     ("exercise", "run every instruction of the exercise"),
     ("demo", "show what this kernel can do"),
+    ("bench", "time single instructions"),
     ("clear", "clear the screen"),
     ("in PORT", "read a port's byte"),
     ("out PORT VALUE", "write a port's byte"),
@@ -127,6 +130,7 @@ fn read(name: &str, arguments: [Option<&str>; 2]) -> Option<Command> {
         ("divzero", [None, None]) => Command::DivZero,
         ("exercise", [None, None]) => Command::Exercise,
         ("demo", [None, None]) => Command::Demo,
+        ("bench", [None, None]) => Command::Bench,
         ("clear", [None, None]) => Command::Clear,
         ("halt", [None, None]) => Command::Halt,
         ("spin", [None, None]) => Command::Spin,

@@ -3,7 +3,7 @@
 use crate::timer::{DEFAULT_HZ, HIGHEST_HZ, LOWEST_HZ};
 
 /// The words that mean something, for people.
-pub const KNOWN_WORDS: &str = "known are demo, exercise, hz=19 to hz=10000";
+pub const KNOWN_WORDS: &str = "known are demo, exercise, bench, hz=19 to hz=10000";
 
 /// What to do after starting up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -15,6 +15,8 @@ pub enum Task {
     Demo,
     /// Run every instruction of the exercise, then power off.
     Exercise,
+    /// Time single instructions, then power off.
+    Bench,
 }
 
 /// A command line, understood.
@@ -40,6 +42,7 @@ pub fn parse(cmdline: &str) -> Words<'_> {
         match word {
             "demo" => words.task = Task::Demo,
             "exercise" => words.task = Task::Exercise,
+            "bench" => words.task = Task::Bench,
             _ => match rate(word) {
                 Some(hz) => words.hz = hz,
                 None if index == 0 => {}

@@ -3,6 +3,7 @@
 //! [`start`] brings it up, in the order in which one thing needs the other, and
 //! then does what the command line asks for.
 
+mod bench;
 mod boot;
 mod console;
 mod cpu;
@@ -112,6 +113,7 @@ extern "C" fn kernel_main(magic: u32, info: u32) -> ! {
         Task::Shell => shell::run(&mut kernel),
         Task::Demo => demo::run(&mut kernel),
         Task::Exercise => exercise::run(&mut kernel),
+        Task::Bench => bench::run(),
     }
     power::off()
 }

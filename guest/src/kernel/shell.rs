@@ -12,7 +12,8 @@ use super::console::{print, print_in, println};
 use super::exceptions::{attempt, describe_page_fault};
 use super::table::TablePointer;
 use super::{
-    Kernel, cpu, cpuid, demo, exercise, keyboard, pit, port, power, serial, show_regions, vga,
+    Kernel, bench, cpu, cpuid, demo, exercise, keyboard, pit, port, power, serial, show_regions,
+    vga,
 };
 
 /// An address that no page is mapped at.
@@ -92,6 +93,7 @@ fn execute(command: Command, kernel: &mut Kernel) {
         Command::DivZero => divide_by_zero(),
         Command::Exercise => exercise::run(kernel),
         Command::Demo => demo::run(kernel),
+        Command::Bench => bench::run(),
         Command::Clear => vga::clear(),
         Command::In { port } => println!("~ in: port {port:x} reads {:02x}", port::read(port)),
         Command::Out { port, value } => port::write(port, value),

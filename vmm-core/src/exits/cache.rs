@@ -8,6 +8,7 @@ use crate::vm::{Vcpu, Vm};
 /// Writes back and invalidates the caches.
 pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
     instructions::wbinvd();
-    vcpu.advance(&vm.memory, 2);
+    // WBINVD is 0F 09; INVD, one byte away, is as long.
+    vcpu.advance(&vm.memory, [0x0f, 0x09]);
     Outcome::Resume
 }

@@ -11,6 +11,6 @@ pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
     vcpu.gprs.rbx = ebx.into();
     vcpu.gprs.rcx = ecx.into();
     vcpu.gprs.rdx = edx.into();
-    vcpu.advance(&vm.memory, 2);
+    vcpu.advance(&vm.memory, [0x0f, 0xa2]);
     Outcome::Resume
 }

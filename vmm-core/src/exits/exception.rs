@@ -95,7 +95,7 @@ pub fn reflect(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
             }
             if vector == BP || vector == OF {
                 // The CPU pushes the address behind INT3 and INTO; EVENTINJ pushes RIP.
-                vcpu.advance(&vm.memory, 1);
+                vcpu.advance(&vm.memory, if vector == BP { [0xcc] } else { [0xce] });
             }
             vcpu.inject(if WITH_ERROR >> vector & 1 != 0 {
                 Event::exception_with_error(vector, error)

@@ -7,7 +7,7 @@ use crate::vm::{How, State, Vcpu, Vm};
 /// Suspends the guest until an interrupt. With interrupts off nothing can wake it: the VM
 /// has *halted*, which the policy counts as a good end or as a crash.
 pub fn wait(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
-    vcpu.advance(&vm.memory, 1);
+    vcpu.advance(&vm.memory, [0xf4]);
     suspend(vcpu, vm)
 }
 

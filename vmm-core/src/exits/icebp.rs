@@ -7,7 +7,7 @@ use crate::vm::{Vcpu, Vm};
 
 /// Delivers #DB behind the instruction.
 pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
-    vcpu.advance(&vm.memory, 1);
+    vcpu.advance(&vm.memory, [0xf1]);
     vcpu.inject(Event::exception(1));
     Outcome::Resume
 }

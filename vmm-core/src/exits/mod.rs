@@ -58,7 +58,7 @@ pub extern "sysv64" fn dispatch(instance: &mut Instance) -> Outcome {
     if control.exit_int_info.is_valid() {
         redeliver(vcpu);
     }
-    let outcome = vm.policy.dispatch.handler(code)(vcpu, vm);
+    let outcome = vm.dispatch.handler(code)(vcpu, vm);
     vm.stats
         .add(slot(code), host_tsc::now().wrapping_sub(arrived));
     outcome
@@ -66,6 +66,7 @@ pub extern "sysv64" fn dispatch(instance: &mut Instance) -> Outcome {
 
 /// An exit interrupted the delivery of an event: queue it again (APM 15.7.2).
 #[cold]
+#[inline(never)]
 fn redeliver(vcpu: &mut Vcpu) {
     let event = vcpu.control().exit_int_info;
     // QUIRK: QEMU 7.2 records an interrupted external interrupt as an exception; vectors

@@ -48,7 +48,7 @@ pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
                 read(vcpu, msr).map(|value| answer(vcpu, value))
             };
             match done {
-                Some(()) => vcpu.advance(&vm.memory, 2),
+                Some(()) => advance(vcpu, vm, is_write),
                 None => refuse(vcpu, vm, msr, is_write),
             }
         }
@@ -56,7 +56,7 @@ pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
             if !is_write {
                 answer(vcpu, 0);
             }
-            vcpu.advance(&vm.memory, 2);
+            advance(vcpu, vm, is_write);
         }
         MsrAction::Deny => refuse(vcpu, vm, msr, is_write),
         MsrAction::Stop => {
@@ -71,6 +71,12 @@ pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
         }
     }
     Outcome::Resume
+}
+
+/// Passes RDMSR (0F 32) or WRMSR (0F 30).
+#[inline(always)]
+fn advance(vcpu: &mut Vcpu, vm: &Vm, is_write: bool) {
+    vcpu.advance(&vm.memory, [0x0f, if is_write { 0x30 } else { 0x32 }]);
 }
 
 /// EDX:EAX = `value`.

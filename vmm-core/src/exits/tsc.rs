@@ -16,7 +16,11 @@ pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
     if is_rdtscp {
         vcpu.gprs.rcx = instructions::read_tsc_aux().into();
     }
-    vcpu.advance(&vm.memory, if is_rdtscp { 3 } else { 2 });
+    if is_rdtscp {
+        vcpu.advance(&vm.memory, [0x0f, 0x01, 0xf9]);
+    } else {
+        vcpu.advance(&vm.memory, [0x0f, 0x31]);
+    }
     Outcome::Resume
 }
 

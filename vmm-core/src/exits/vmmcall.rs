@@ -39,6 +39,6 @@ pub fn hypercall(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
         _ => UNKNOWN,
     };
     vcpu.save_mut().rax = answer.into();
-    vcpu.advance(&vm.memory, 3);
+    vcpu.advance(&vm.memory, [0x0f, 0x01, 0xd9]);
     Outcome::Resume
 }

@@ -2,6 +2,7 @@
 
 pub mod debug_registers;
 pub mod features;
+pub mod floor;
 pub mod instructions;
 pub mod npt;
 pub mod permissions;

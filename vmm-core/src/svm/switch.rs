@@ -25,7 +25,6 @@ macro_rules! gpr {
 
 global_asm!(
     include_str!("switch.s"),
-    vmcb_pa = const offset_of!(Vcpu, vmcb_pa),
     rbx = const gpr!(rbx),
     rcx = const gpr!(rcx),
     rdx = const gpr!(rdx),
@@ -43,9 +42,9 @@ unsafe extern "sysv64" {
 /// Runs the guest until a handler wants to leave.
 ///
 /// # Safety
-/// EFER.SVME is 1, VM_HSAVE_PA is set, GIF is 0, the host's IF is 1; the instance's VMCB is
-/// at the address that the vCPU names, is legal, and its VMLOAD state and FPU state are in
-/// the CPU; no IDT gate uses IST.
+/// EFER.SVME is 1, VM_HSAVE_PA is set, GIF is 0, the host's IF is 1; the instance is
+/// in memory that is mapped one to one; its VMCB is legal, and its VMLOAD state and FPU
+/// state are in the CPU; no IDT gate uses IST.
 pub unsafe fn run(instance: &mut Instance) {
     // SAFETY: by the caller's promise; the loop changes the instance only through the
     // pointer it is given, and keeps the registers that the calling convention protects.

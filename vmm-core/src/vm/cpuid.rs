@@ -9,9 +9,12 @@ pub type Leaf = [u32; 4];
 /// The answers of CPUID for one VM.
 #[derive(Clone, Debug)]
 pub struct CpuidModel {
-    standard: [Leaf; 2],
-    extended: [Leaf; 9],
+    /// Leaves 0 and 1, leaves 8000_0000h to 8000_0008h, and the zeroes of all others.
+    leaves: [Leaf; STANDARD + EXTENDED + 1],
 }
+
+const STANDARD: usize = 2;
+const EXTENDED: usize = 9;
 
 const VENDOR: &[u8; 12] = b"Tollgate CPU";
 const BRAND: &[u8; 48] = b"Tollgate virtual CPU, model minimal\0\0\0\0\0\0\0\0\0\0\0\0\0";
@@ -59,11 +62,9 @@ impl CpuidModel {
         let vendor = |largest| [largest, word(VENDOR, 0), word(VENDOR, 2), word(VENDOR, 1)];
         let brand = |leaf: usize| core::array::from_fn(|i| word(BRAND, leaf * 4 + i));
         CpuidModel {
-            standard: [
+            leaves: [
                 vendor(1),
                 [signature, CLFLUSH_64, ecx & LEAF1_ECX, edx & LEAF1_EDX],
-            ],
-            extended: [
                 vendor(0x8000_0008),
                 [
                     signature,
@@ -78,6 +79,7 @@ impl CpuidModel {
                 [0; 4],
                 [0; 4],
                 [sizes & 0xffff, 0, 0, 0],
+                [0; 4],
             ],
         }
     }
@@ -85,17 +87,17 @@ impl CpuidModel {
     /// What CPUID returns for `leaf`; zeroes for a leaf that the model does not have.
     #[inline(always)]
     pub fn leaf(&self, leaf: u32) -> Leaf {
-        let (table, index): (&[Leaf], u32) = if leaf >> 31 == 0 {
-            (&self.standard, leaf)
-        } else {
-            (&self.extended, leaf & 0x7fff_ffff)
+        let index = match leaf {
+            0..=1 => leaf as usize,
+            0x8000_0000..=0x8000_0008 => (leaf - 0x8000_0000) as usize + STANDARD,
+            _ => STANDARD + EXTENDED,
         };
-        table.get(index as usize).copied().unwrap_or_default()
+        self.leaves[index]
     }
 
     /// Whether the model has a CPU with this leaf 8000_0001 EDX bit.
     pub fn has_extended_edx(&self, bit: u8) -> bool {
-        self.extended[1][3] >> bit & 1 != 0
+        self.leaf(0x8000_0001)[3] >> bit & 1 != 0
     }
 }
 

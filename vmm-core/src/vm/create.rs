@@ -3,7 +3,7 @@
 use core::fmt;
 
 use intercepts::vmcb::control::{nested, vintr};
-use intercepts::vmcb::{Vmcb, validate};
+use intercepts::vmcb::{Control, validate};
 
 use crate::addr::{Hpa, LARGE_PAGE, PAGE};
 use crate::devices::{Devices, UnixTime};
@@ -59,7 +59,7 @@ pub struct Surroundings<'a> {
     pub wall: UnixTime,
 }
 
-/// Makes the VM with `index` in the policy and loads `image` with `modules` into it.
+/// Makes a VM and loads `image` with `modules` into it.
 ///
 /// An image that cannot be loaded makes a VM that has already ended, with the reason; the
 /// other VMs are not concerned.
@@ -68,7 +68,6 @@ pub struct Surroundings<'a> {
 /// The machine has too little memory for it.
 pub fn create(
     policy: &'static VmPolicy,
-    index: usize,
     image: &[u8],
     modules: &[Module<'_>],
     around: &mut Surroundings<'_>,
@@ -79,13 +78,13 @@ pub fn create(
         largest: around.frames.largest(LARGE_PAGE),
     };
     let mut memory = guest_memory(policy.memory, around.frames).ok_or(too_little)?;
-    let (vmcb, vmcb_pa) = vmcb(policy, &memory, around.frames).ok_or(too_little)?;
-    let mut vcpu = Vcpu::new(vmcb, vmcb_pa, around.svm.nrip);
+    let mut vcpu = Vcpu::new(around.svm.nrip);
+    fill_control(vcpu.control_mut(), policy, &memory, around.frames).ok_or(too_little)?;
     let loaded = loader::load(image, policy.cmdline, modules, &mut memory, &mut vcpu);
 
     let mut vm = Vm {
         policy,
-        index,
+        dispatch: policy.dispatch,
         memory,
         devices: Devices::new(policy.devices, policy.memory, around.wall),
         cpuid: CpuidModel::minimal(around.cpuid),
@@ -122,19 +121,18 @@ fn guest_memory(bytes: u64, frames: &mut Frames) -> Option<GuestMemory> {
     Some(memory)
 }
 
-/// The VMCB as the policy and the VMM want it, before the guest's state is in it.
-fn vmcb(
+/// The control area as the policy and the VMM want it.
+fn fill_control(
+    control: &mut Control,
     policy: &VmPolicy,
     memory: &GuestMemory,
     frames: &mut Frames,
-) -> Option<(&'static mut Vmcb, Hpa)> {
+) -> Option<()> {
     let (io_map, io_map_pa) = piece::<[u8; IOPM_BYTES]>(frames, [0; IOPM_BYTES])?;
     permissions::fill_io_map(io_map, policy.io);
     let (msr_map, msr_map_pa) = piece::<[u8; MSRPM_BYTES]>(frames, [0; MSRPM_BYTES])?;
     permissions::fill_msr_map(msr_map, policy.msrs);
 
-    let (vmcb, vmcb_pa) = piece(frames, Vmcb::zeroed())?;
-    let control = &mut vmcb.control;
     (policy.init_vmcb)(control);
     control.iopm_base_pa = io_map_pa.0;
     control.msrpm_base_pa = msr_map_pa.0;
@@ -142,7 +140,7 @@ fn vmcb(
     if control.nested_control & nested::NP_ENABLE != 0 {
         control.nested_cr3 = npt::build(&mut FramePages(frames), memory.base(), memory.bytes())?.0;
     }
-    Some((vmcb, vmcb_pa))
+    Some(())
 }
 
 /// `value` in page frames of its own, for good.

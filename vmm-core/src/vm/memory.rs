@@ -3,7 +3,7 @@
 //! Every access is checked against the size; what lies beyond is not memory. The guest may
 //! change any byte at any time between exits, so nothing here hands out references.
 
-use crate::addr::{Gpa, Hpa};
+use crate::addr::{Gpa, Hpa, PAGE};
 
 /// The memory of one VM.
 pub struct GuestMemory {
@@ -93,6 +93,12 @@ impl GuestMemory {
         Some(())
     }
 
+    /// The page that holds `gpa`, for repeated small reads; `None` if not all of it is memory.
+    pub fn page(&self, gpa: Gpa) -> Option<GuestPage> {
+        let bytes = self.at(gpa.page(), PAGE as usize)?;
+        Some(GuestPage { bytes })
+    }
+
     /// Copies out `cells` 16-bit text cells at `gpa`, as far as they are memory.
     pub fn read_cells(&self, gpa: Gpa, cells: &mut [u16]) {
         for (index, cell) in cells.iter_mut().enumerate() {
@@ -103,6 +109,37 @@ impl GuestMemory {
                 None => 0,
             };
         }
+    }
+}
+
+static ZEROES: [u8; PAGE as usize] = [0; PAGE as usize];
+
+/// A page of guest memory. A VM's memory outlives its vCPU, which alone keeps these.
+#[derive(Clone, Copy)]
+pub struct GuestPage {
+    bytes: *const u8,
+}
+
+impl GuestPage {
+    /// A page of zeroes that is no guest's.
+    pub const EMPTY: GuestPage = GuestPage {
+        bytes: (&raw const ZEROES).cast(),
+    };
+
+    /// Whether `bytes` are at `offset`; `false` if it is not on the page, or so near its end
+    /// that an instruction might run over it.
+    #[inline(always)]
+    pub fn starts_with<const N: usize>(&self, offset: u64, bytes: [u8; N]) -> bool {
+        const LONGEST_INSTRUCTION: u64 = 15;
+        const { assert!(N as u64 <= LONGEST_INSTRUCTION) };
+        // SAFETY: `page` found all 4 KiB to be guest memory, and the read ends within them.
+        offset <= PAGE - LONGEST_INSTRUCTION
+            && unsafe {
+                self.bytes
+                    .add(offset as usize)
+                    .cast::<[u8; N]>()
+                    .read_unaligned()
+            } == bytes
     }
 }
 

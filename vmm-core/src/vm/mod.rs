@@ -18,7 +18,7 @@ use crate::devices::Devices;
 use crate::exits::Outcome;
 use crate::host::log;
 use crate::info;
-use crate::policy::VmPolicy;
+use crate::policy::{Dispatch, VmPolicy};
 use clock::GuestClock;
 use cpuid::CpuidModel;
 use denials::Denials;
@@ -41,8 +41,8 @@ pub struct Instance {
 pub struct Vm {
     /// What `vm.toml` says of it.
     pub policy: &'static VmPolicy,
-    /// Its place in the policy's list.
-    pub index: usize,
+    /// The handler of each exit: the policy's, within reach of the hot path.
+    pub dispatch: &'static Dispatch,
     /// Its memory.
     pub memory: GuestMemory,
     /// Its devices.

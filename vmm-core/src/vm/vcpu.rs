@@ -8,8 +8,8 @@ use intercepts::Event;
 use intercepts::vmcb::control::{shadow, vintr};
 use intercepts::vmcb::{Control, Save, Vmcb};
 
-use crate::addr::{Gpa, Hpa};
-use crate::vm::memory::GuestMemory;
+use crate::addr::Hpa;
+use crate::vm::memory::{GuestMemory, GuestPage};
 use crate::vm::walk;
 
 /// The general-purpose registers that the VMCB does not hold.
@@ -46,25 +46,37 @@ const ATTRIBUTE_L: u16 = 1 << 9;
 const ATTRIBUTE_DB: u16 = 1 << 10;
 
 /// A virtual CPU.
+///
+/// The VMCB comes first: the VMM's memory is mapped one to one, so the address of a vCPU
+/// that runs is also the physical address that VMRUN wants.
 #[repr(C)]
 pub struct Vcpu {
+    vmcb: Vmcb,
     /// The GPRs that the world switch carries.
     pub gprs: Gprs,
-    /// Where the VMCB is, for VMRUN.
-    pub(crate) vmcb_pa: Hpa,
-    vmcb: &'static mut Vmcb,
     /// Whether the CPU saves the next RIP on #VMEXIT.
     has_nrip: bool,
-    /// The guest page that the last instruction was fetched from.
-    code_page: Option<CodePage>,
+    /// The page that the last instruction was fetched from.
+    code_page: CodePage,
 }
 
-/// A one-entry instruction TLB: where a linear page of code was last found.
+/// A one-entry instruction TLB: where a page of code was last found. Like the CPU's own, it
+/// may be stale until the guest has run on; unlike it, what it leads to is compared.
 #[derive(Clone, Copy)]
 struct CodePage {
-    linear: u64,
+    /// The RIP of the page's first byte.
+    rip: u64,
     cr3: u64,
-    gpa: Gpa,
+    bytes: GuestPage,
+}
+
+impl CodePage {
+    /// At a RIP that no code can have, since it is not canonical.
+    const NONE: CodePage = CodePage {
+        rip: 1 << 63,
+        cr3: 0,
+        bytes: GuestPage::EMPTY,
+    };
 }
 
 /// The operand and address size that CS implies.
@@ -79,21 +91,25 @@ pub enum CodeSize {
 }
 
 impl Vcpu {
-    /// A vCPU around a VMCB at `vmcb_pa`. `has_nrip`: the CPU offers nRIP.
-    pub fn new(vmcb: &'static mut Vmcb, vmcb_pa: Hpa, has_nrip: bool) -> Self {
+    /// A vCPU with an empty VMCB. `has_nrip`: the CPU offers nRIP.
+    pub fn new(has_nrip: bool) -> Self {
         Vcpu {
+            vmcb: Vmcb::zeroed(),
             gprs: Gprs::default(),
-            vmcb_pa,
-            vmcb,
             has_nrip,
-            code_page: None,
+            code_page: CodePage::NONE,
         }
     }
 
     /// The VMCB.
     #[inline(always)]
     pub fn vmcb(&self) -> &Vmcb {
-        self.vmcb
+        &self.vmcb
+    }
+
+    /// The physical address of the VMCB, for VMLOAD and VMSAVE.
+    pub fn vmcb_pa(&self) -> Hpa {
+        Hpa(&raw const self.vmcb as u64)
     }
 
     /// The control area.
@@ -178,19 +194,19 @@ impl Vcpu {
         }
     }
 
-    /// Moves RIP past the intercepted instruction, whose opcode has `opcode` bytes after
-    /// its prefixes. Ends an interrupt shadow, as completing an instruction does.
+    /// Moves RIP past the intercepted instruction, whose bytes after any prefixes are
+    /// `opcode`. Ends an interrupt shadow, as completing an instruction does.
     #[inline(always)]
-    pub fn advance(&mut self, memory: &GuestMemory, opcode: u8) {
+    pub fn advance<const N: usize>(&mut self, memory: &GuestMemory, opcode: [u8; N]) {
         let next = if self.has_nrip {
             self.control().next_rip
         } else {
-            let prefixes = if self.starts_with_opcode(memory) {
+            let prefixes = if self.is_at(opcode) {
                 0
             } else {
                 self.count_prefixes(memory)
             };
-            self.save().rip.wrapping_add(prefixes + u64::from(opcode))
+            self.save().rip.wrapping_add(prefixes + N as u64)
         };
         self.complete_at(next);
     }
@@ -212,30 +228,28 @@ impl Vcpu {
         self.inject(Event::exception(1));
     }
 
-    /// Whether the byte at RIP is no prefix, as far as the last code page tells at once.
+    /// Whether the bytes at RIP are `opcode`, without prefixes, as far as the page that code
+    /// was last found on can tell.
     #[inline(always)]
-    fn starts_with_opcode(&self, memory: &GuestMemory) -> bool {
-        let linear = self.linear_rip();
-        let Some(page) = self.code_page else {
-            return false;
-        };
-        page.linear == linear & !0xfff
-            && page.cr3 == self.save().cr3
-            && memory
-                .read_u8(Gpa(page.gpa.0 | (linear & 0xfff)))
-                .is_some_and(|byte| !is_prefix(byte, self.save().cs.attributes))
+    fn is_at<const N: usize>(&self, opcode: [u8; N]) -> bool {
+        let offset = self.save().rip.wrapping_sub(self.code_page.rip);
+        self.code_page.cr3 == self.save().cr3 && self.code_page.bytes.starts_with(offset, opcode)
     }
 
     /// How many prefix bytes the instruction at RIP starts with; remembers the code page.
     #[cold]
     fn count_prefixes(&mut self, memory: &GuestMemory) -> u64 {
         let linear = self.linear_rip();
-        if let Ok(gpa) = walk::translate(self.save(), memory, linear) {
-            self.code_page = Some(CodePage {
-                linear: linear & !0xfff,
+        let page = walk::translate(self.save(), memory, linear)
+            .ok()
+            .and_then(|gpa| memory.page(gpa));
+        // Segments that shift pages against each other are not worth remembering.
+        if let Some(bytes) = page.filter(|_| (linear ^ self.save().rip) & 0xfff == 0) {
+            self.code_page = CodePage {
+                rip: self.save().rip & !0xfff,
                 cr3: self.save().cr3,
-                gpa: gpa.page(),
-            });
+                bytes,
+            };
         }
         let mut bytes = [0; 15];
         let fetched = self.fetch(memory, &mut bytes);
@@ -248,7 +262,7 @@ impl Vcpu {
 
     /// Forgets where code was found: the guest has run for long enough to have remapped it.
     pub fn forget_code_page(&mut self) {
-        self.code_page = None;
+        self.code_page = CodePage::NONE;
     }
 
     /// Reads the instruction at RIP; how many of its bytes could be read.
