@@ -140,6 +140,33 @@ fn the_timer_ticks_once_for_each_deadline() {
     assert_eq!(ticks, 1000);
 }
 
+/// Whoever reads the timer sees its tick as an interrupt too, before any host timer fires.
+#[test]
+fn a_read_of_the_timer_delivers_a_due_tick() {
+    let mut devices = running();
+    for (port, value) in [(0x43, 0x34), (0x40, 0xa9), (0x40, 0x04)] {
+        write(&mut devices, port, value);
+    }
+    devices.read(0x40, || GuestTime(SECOND / 100));
+    assert_eq!(serve(&mut devices), 0x20);
+    assert!(devices.next_deadline() > Some(GuestTime(SECOND / 100)));
+}
+
+/// MC146818 data sheet, "Register C": reading it lets the line fall.
+#[test]
+fn reading_register_c_withdraws_the_interrupt() {
+    let mut devices = running();
+    write(&mut devices, 0x70, 0x0b);
+    write(&mut devices, 0x71, 0x12);
+    write(&mut devices, 0x21, 0xfb);
+    devices.advance(GuestTime(SECOND));
+    assert!(devices.interrupt_pending());
+    write(&mut devices, 0x70, 0x0c);
+    let now = || GuestTime(SECOND);
+    assert_eq!(devices.read(0x71, now).map(|c| c & 0x90), Some(0x90));
+    assert!(!devices.interrupt_pending());
+}
+
 #[test]
 fn late_ticks_are_one_interrupt() {
     let mut devices = running();

@@ -260,6 +260,32 @@ fn a_full_keyboard_refuses_keys_until_they_are_read() {
     assert!(controller.key(0x1e));
 }
 
+/// "Controller Commands": a command cancels the one that waits for its data.
+#[test]
+fn a_command_cancels_the_one_before() {
+    let mut controller = I8042::new();
+    command(&mut controller, 0x60);
+    command(&mut controller, 0xae);
+    assert_eq!(data(&mut controller, 0xee), [0xee], "to the keyboard");
+    assert_eq!(command(&mut controller, 0x20), [0x65]);
+}
+
+/// "Keyboard Commands", F4h, F5h, F6h and FFh: what was typed before is forgotten.
+#[test]
+fn keys_typed_before_a_new_start_are_forgotten() {
+    for (start, answer) in [
+        (0xf4, &[0xfa][..]),
+        (0xf5, &[0xfa]),
+        (0xf6, &[0xfa]),
+        (0xff, &[0xfa, 0xaa]),
+    ] {
+        let mut controller = I8042::new();
+        command(&mut controller, 0xad);
+        type_keys(&mut controller, &[0x1e, 0x9e]);
+        assert_eq!(data(&mut controller, start), answer, "{start:#x}");
+    }
+}
+
 proptest! {
     /// With the controller as it starts, any typing arrives as it was typed.
     #[test]

@@ -275,3 +275,14 @@ fn the_fastest_timer_leaves_time_to_live() {
         "{deadline:?}"
     );
 }
+
+#[test]
+fn time_that_runs_backwards_stands_still() {
+    let mut bench = Bench::counter_2(0, 100, true);
+    bench.wait(40);
+    assert_eq!(bench.latched_2(), 60);
+    bench.tick -= 20;
+    assert_eq!(bench.latched_2(), 60);
+    bench.tick = 0;
+    assert_eq!(bench.latched_2(), 60);
+}

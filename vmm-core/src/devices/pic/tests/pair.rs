@@ -131,3 +131,41 @@ fn lines_that_do_not_exist_do_nothing() {
     }
     assert!(!pic.interrupt_pending());
 }
+
+/// 82371AB, "Edge/Level Control Registers": a line that is high requests as soon as it counts
+/// by level.
+#[test]
+fn a_high_line_requests_when_it_becomes_level_triggered() {
+    let mut pic = pic();
+    raise(&mut pic, &[5]);
+    pic.acknowledge();
+    pic.write(0x20, 0x20);
+    assert!(!pic.interrupt_pending());
+    pic.write_elcr(0x4d0, 0x20);
+    assert!(pic.interrupt_pending());
+}
+
+/// "Special Fully Nested Mode": it changes nothing between the slave and higher levels.
+#[test]
+fn special_fully_nested_mode_keeps_higher_levels_above_the_slave() {
+    let mut pic = pic_with_icw4(0x11);
+    raise(&mut pic, &[1]);
+    pic.acknowledge();
+    raise(&mut pic, &[9]);
+    assert!(!pic.interrupt_pending());
+}
+
+/// "Poll Command", on the slave: a further request is a new edge for the master.
+#[test]
+fn a_polled_slave_requests_again() {
+    let mut pic = pic_with_icw4(0x03);
+    raise(&mut pic, &[10, 11]);
+    for expected in [0x82, 0x83] {
+        pic.write(0x20, 0x0c);
+        assert_eq!(pic.read(0x20), 0x82);
+        pic.write(0xa0, 0x0c);
+        assert_eq!(pic.read(0xa0), expected);
+    }
+    pic.write(0x20, 0x0c);
+    assert_eq!(pic.read(0x20), 0x07);
+}

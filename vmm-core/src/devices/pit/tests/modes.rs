@@ -139,3 +139,27 @@ fn the_control_word_sets_out_to_its_idle_level() {
         assert_eq!(bench.out(), mode != 0, "mode {mode} waits for a count");
     }
 }
+
+/// "Mode 0": a closed gate holds OUT as it is, low before the terminal count, high after it.
+#[test]
+fn mode_0_keeps_its_output_while_the_gate_is_closed() {
+    let mut bench = Bench::counter_2(0, 3, true);
+    bench.wait(1);
+    bench.gate(false);
+    assert_eq!(bench.wave(3), "___");
+    bench.gate(true);
+    bench.wait(2);
+    bench.gate(false);
+    assert_eq!(bench.wave(3), "---");
+}
+
+/// "Control Word Format": a trigger without a count starts nothing.
+#[test]
+fn a_trigger_needs_a_count() {
+    for mode in [1, 2, 3, 5] {
+        let mut bench = Bench::counter_2(mode, 4, false);
+        bench.write(0x43, 0xb0 | mode << 1);
+        bench.gate(true);
+        assert_eq!(bench.wave(10), "----------", "mode {mode}");
+    }
+}
