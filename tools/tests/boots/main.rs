@@ -5,10 +5,12 @@
 //! person. Two run at a time: a machine is a busy processor.
 
 mod bare_machine;
+mod binary;
 mod cleaning_up;
 mod command_line;
 mod harness;
 mod on_a_terminal;
+mod policies;
 mod setting_up;
 mod tiny_guest;
 
@@ -23,9 +25,11 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(AT_ONCE);
     let trials: Vec<Trial> = [
         bare_machine::trials(),
+        binary::trials(),
         cleaning_up::trials(),
         command_line::trials(),
         on_a_terminal::trials(),
+        policies::trials(),
         setting_up::trials(),
         tiny_guest::trials(),
     ]
