@@ -120,7 +120,7 @@ fn lower_gate(gate: &Resolved, origin: &dyn Fn(Span) -> Origin) -> Gate {
 }
 
 /// What handles an exit that is answered so.
-fn handler(exit: &'static Exit, answer: &Answer) -> Handler {
+pub(crate) fn handler(exit: &'static Exit, answer: &Answer) -> Handler {
     let vmm = |module, function| Handler::Vmm { module, function };
     let action = match answer {
         Answer::Handler(name) => return Handler::User(name.clone()),
@@ -240,4 +240,33 @@ fn needs(written: &written::Vm, gates: &[Resolved], origin: &dyn Fn(Span) -> Ori
         }
     }
     needs
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use intercepts::EXITS;
+
+    use super::*;
+
+    /// The handler of every action that fits an exit, exit by exit.
+    #[test]
+    fn every_fitting_action_has_its_handler() {
+        let mut table = String::new();
+        for exit in EXITS {
+            write!(table, "{:20}", exit.name).unwrap();
+            for action in Action::ALL {
+                let without_parameters = action != Action::Pass && action != Action::Inject;
+                if !exit.accepts(action) || !without_parameters {
+                    continue;
+                }
+                if let Handler::Vmm { module, function } = handler(exit, &Answer::Action(action)) {
+                    write!(table, " {}={module}::{function}", action.name()).unwrap();
+                }
+            }
+            table.push('\n');
+        }
+        insta::assert_snapshot!(table);
+    }
 }

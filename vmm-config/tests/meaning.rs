@@ -73,8 +73,8 @@ fn the_commented_examples_of_the_workspace_are_good() {
         .replace("intercepts = \"base\"", "intercepts = \"watch\"");
     let vm = lowered(&text).vms.remove(0);
     assert_eq!(
-        handler(&vm, ExitCode::Cr3Write).as_deref(),
-        Some("cr::emulate")
+        handler(&vm, ExitCode::ExceptionPf).as_deref(),
+        Some("exception::reflect")
     );
     assert_eq!((vm.io.len(), vm.msrs.len()), (1, 1));
 }
@@ -82,17 +82,17 @@ fn the_commented_examples_of_the_workspace_are_good() {
 #[test]
 fn dotted_and_quoted_names_are_the_same() {
     for set in [
-        "[set.main]\ncr3.write = \"count\"",
-        "[set.main]\n\"cr3.write\" = \"count\"",
-        "[set.main.cr3]\nwrite = \"count\"",
-        "[set.main]\ncr3 = { write = \"count\" }",
-        "[set.main]\ncr3.write = { action = \"count\" }",
-        "[set.main]\ncr3.write.action = \"count\"",
+        "[set.main]\nexception.pf = \"count\"",
+        "[set.main]\n\"exception.pf\" = \"count\"",
+        "[set.main.exception]\npf = \"count\"",
+        "[set.main]\nexception = { pf = \"count\" }",
+        "[set.main]\nexception.pf = { action = \"count\" }",
+        "[set.main]\nexception.pf.action = \"count\"",
     ] {
         let vm = one(set);
         assert_eq!(
-            handler(&vm, ExitCode::Cr3Write).as_deref(),
-            Some("cr::emulate"),
+            handler(&vm, ExitCode::ExceptionPf).as_deref(),
+            Some("exception::reflect"),
             "{set}"
         );
     }

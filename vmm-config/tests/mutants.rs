@@ -15,7 +15,7 @@ const GOOD: [&str; 3] = [
 machine = "zen4"
 [set.a]
 cpuid = "emulate"
-cr3.write = "count"
+exception.de = "count"
 exception.pf = { action = "count", log = true }
 rdtsc = { action = "inject", vector = "gp", error = 0 }
 pause = { handler = "quiet" }

@@ -32,14 +32,14 @@ pause = "stop"
 extends = "base"
 hlt = "count"
 pause = "pass"
-cr3.write = "log"
-cr8.read = "count"
+exception.de = "log"
+cr8.read = "deny"
 dr7.write = "deny"
 rdpmc = "deny"
 msr = "deny"
 ioio = "deny"
-gdtr.read = "count"
-swint = "count"
+gdtr.read = "stop"
+swint = { action = "inject", vector = "gp", error = 0 }
 rdtsc = { handler = "slow_tsc", log = true }
 wbinvd = { action = "emulate", log = true }
 exception.pf = "count"

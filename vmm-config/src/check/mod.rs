@@ -17,6 +17,7 @@ type Check = fn(&Policy, &mut Findings<'_>);
 
 const CHECKS: &[Check] = &[
     exits::action_fits,
+    exits::built,
     exits::pass_is_possible,
     exits::handler_fits,
     exits::injectable,
