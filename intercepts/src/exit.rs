@@ -150,5 +150,15 @@ pub const SLOTS: usize = 256;
 /// writes -1 as 32 bits, the manual says 64.
 #[inline(always)]
 pub const fn slot(code: u64) -> u8 {
-    code as u8 | ((code >> 10 & 1) as u8 * 0xf0)
+    if code < 0x100 {
+        code as u8
+    } else {
+        far_slot(code)
+    }
+}
+
+/// [`slot`] of the codes that are not on the hot path.
+#[cold]
+const fn far_slot(code: u64) -> u8 {
+    code as u8 | 0xf0
 }

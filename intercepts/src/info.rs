@@ -32,6 +32,13 @@ impl IoioInfo {
         }
     }
 
+    /// Neither a string instruction nor wider than a byte.
+    pub const fn is_single_byte(self) -> bool {
+        const STRING_AND_SIZE: u64 = 1 << 2 | 0b111 << 4;
+        const BYTE: u64 = 1 << 4;
+        self.0 & STRING_AND_SIZE == BYTE
+    }
+
     /// Address size in bytes (2, 4 or 8) from bits 9:7; `None` if the CPU left them clear.
     pub const fn address_bytes(self) -> Option<u8> {
         match (self.0 >> 7) & 7 {

@@ -152,6 +152,12 @@ impl Devices {
         self.set.contains(device).then_some(owner)
     }
 
+    /// Whether `port` is one of the interrupt controllers' own (20h, 21h, A0h, A1h).
+    #[inline(always)]
+    pub fn has_pic_at(&self, port: u16) -> bool {
+        port & 0xff7e == 0x20 && self.set.contains(DeviceSet::PIC)
+    }
+
     /// Whether [`read`](Self::read) and [`write`](Self::write) answer for `port`.
     pub fn owns(&self, port: u16) -> bool {
         self.owner(port).is_some()

@@ -33,7 +33,7 @@ pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
 
 /// Gives the guest its pending interrupt if it can take one now; otherwise arranges to be
 /// told when it can.
-#[inline]
+#[inline(never)]
 pub fn offer(vcpu: &mut Vcpu, vm: &mut Vm) {
     if !vm.devices.interrupt_pending() {
         return;

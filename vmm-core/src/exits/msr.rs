@@ -29,8 +29,24 @@ const CR0_PG: u64 = 1 << 31;
 
 /// Reads or writes the MSR in ECX as the policy's rules and the model say.
 pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
-    let msr = vcpu.gprs.rcx as u32;
     let is_write = vcpu.control().exit_info1 & 1 != 0;
+    if is_write || !vm.policy.msrs.is_empty() {
+        return by_rule(vcpu, vm, is_write);
+    }
+    let value = match vcpu.gprs.rcx as u32 {
+        EFER => vcpu.save().efer & !EFER_SVME,
+        TSC => tsc::now().wrapping_add(vcpu.control().tsc_offset),
+        _ => return by_model(vcpu, vm, is_write),
+    };
+    answer(vcpu, value);
+    advance(vcpu, vm, is_write);
+    Outcome::Resume
+}
+
+/// As the first rule for the MSR says, else by the model.
+#[inline(never)]
+fn by_rule(vcpu: &mut Vcpu, vm: &mut Vm, is_write: bool) -> Outcome {
+    let msr = vcpu.gprs.rcx as u32;
     let action = vm
         .policy
         .msrs
@@ -40,18 +56,7 @@ pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
             if is_write { rule.write } else { rule.read }
         });
     match action {
-        MsrAction::Emulate | MsrAction::Pass => {
-            let done = if is_write {
-                let value = vcpu.save().rax & 0xffff_ffff | vcpu.gprs.rdx << 32;
-                write(vcpu, vm, msr, value)
-            } else {
-                read(vcpu, msr).map(|value| answer(vcpu, value))
-            };
-            match done {
-                Some(()) => advance(vcpu, vm, is_write),
-                None => refuse(vcpu, vm, msr, is_write),
-            }
-        }
+        MsrAction::Emulate | MsrAction::Pass => return by_model(vcpu, vm, is_write),
         MsrAction::Ignore => {
             if !is_write {
                 answer(vcpu, 0);
@@ -73,6 +78,23 @@ pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
     Outcome::Resume
 }
 
+/// As the VMM's model has it; #GP(0) where it has nothing.
+#[inline(never)]
+fn by_model(vcpu: &mut Vcpu, vm: &mut Vm, is_write: bool) -> Outcome {
+    let msr = vcpu.gprs.rcx as u32;
+    let done = if is_write {
+        let value = (vcpu.save().rax & 0xffff_ffff) | (vcpu.gprs.rdx << 32);
+        write(vcpu, vm, msr, value)
+    } else {
+        read(vcpu, msr).map(|value| answer(vcpu, value))
+    };
+    match done {
+        Some(()) => advance(vcpu, vm, is_write),
+        None => refuse(vcpu, vm, msr, is_write),
+    }
+    Outcome::Resume
+}
+
 /// Passes RDMSR (0F 32) or WRMSR (0F 30).
 #[inline(always)]
 fn advance(vcpu: &mut Vcpu, vm: &Vm, is_write: bool) {
@@ -87,7 +109,6 @@ fn answer(vcpu: &mut Vcpu, value: u64) {
 }
 
 /// What the model holds; `None`: there is no such MSR.
-#[inline(always)]
 fn read(vcpu: &Vcpu, msr: u32) -> Option<u64> {
     match msr {
         EFER => Some(vcpu.save().efer & !EFER_SVME),

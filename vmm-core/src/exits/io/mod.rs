@@ -15,10 +15,31 @@ use crate::warn;
 /// Performs the port access on the VM's devices, or as the policy's rules say.
 pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
     let info = IoioInfo(vcpu.control().exit_info1);
-    let next = vcpu.control().exit_info2;
-    if info.is_string() {
-        return string::emulate(vcpu, vm, info, next);
+    if info.is_single_byte() && vm.devices.has_pic_at(info.port()) {
+        pic(vcpu, vm, info)
+    } else if info.is_string() {
+        string::emulate(vcpu, vm, info)
+    } else {
+        general(vcpu, vm, info)
     }
+}
+
+/// The interrupt controllers, which every kernel touches more than all else.
+#[inline(always)]
+fn pic(vcpu: &mut Vcpu, vm: &mut Vm, info: IoioInfo) -> Outcome {
+    let rax = vcpu.save().rax;
+    if info.is_in() {
+        let value = vm.devices.pic.read(info.port());
+        vcpu.save_mut().rax = rax & !0xff | u64::from(value);
+    } else {
+        vm.devices.pic.write(info.port(), rax as u8);
+    }
+    complete(vcpu, vm)
+}
+
+/// Any other device, or none.
+#[inline(never)]
+fn general(vcpu: &mut Vcpu, vm: &mut Vm, info: IoioInfo) -> Outcome {
     let mut port = PortAccess {
         vm,
         rip: vcpu.save().rip,
@@ -31,12 +52,24 @@ pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
     } else {
         port.write(info.port(), info.bytes(), rax as u32);
     }
-    let outcome = port.outcome;
+    match port.outcome {
+        Outcome::Resume => complete(vcpu, vm),
+        Outcome::Leave => {
+            complete(vcpu, vm);
+            Outcome::Leave
+        }
+    }
+}
+
+/// The access is done: RIP moves on, and the guest gets an interrupt that it may have let in.
+#[inline(always)]
+fn complete(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
+    let next = vcpu.control().exit_info2;
     vcpu.complete_at(next);
     if vm.devices.interrupt_pending() {
         interrupt::offer(vcpu, vm);
     }
-    outcome
+    Outcome::Resume
 }
 
 /// Denies every access: reads give all ones, writes are dropped, and the log says so once.
@@ -47,9 +80,7 @@ pub fn float(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
         let rax = vcpu.save().rax;
         vcpu.save_mut().rax = merge(rax, u32::MAX, info.bytes());
     }
-    let next = vcpu.control().exit_info2;
-    vcpu.complete_at(next);
-    Outcome::Resume
+    complete(vcpu, vm)
 }
 
 /// RAX after IN of `bytes` bytes: a 32-bit result clears the upper half, smaller ones do not.

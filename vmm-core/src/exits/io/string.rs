@@ -21,7 +21,9 @@ const RCX: u8 = 1;
 /// Moves as many elements as the instruction asks for, up to [`ELEMENTS_PER_EXIT`]; RIP
 /// stays at the instruction until all are moved, as on a CPU that takes an interrupt
 /// between two elements.
-pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm, info: IoioInfo, next: u64) -> Outcome {
+#[inline(never)]
+pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm, info: IoioInfo) -> Outcome {
+    let next = vcpu.control().exit_info2;
     let prefixes = Prefixes::of(vcpu, vm);
     let mask = match prefixes.address_bytes {
         2 => 0xffff,
