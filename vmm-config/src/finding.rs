@@ -94,10 +94,10 @@ fn annotation(kind: AnnotationKind, mark: &Mark) -> annotate_snippets::Annotatio
 
 /// Everything found in one policy, in the order of the file.
 ///
-/// `Display` gives the pictures without colour.
-#[derive(Clone, Debug)]
+/// `Display` gives the pictures without colour; serialised, it is the same for machines.
+#[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// The text that the findings are about.
+    /// The text that the findings are about; machine-readable reports give its name alone.
     pub source: Source,
     /// The findings.
     pub findings: Vec<Finding>,

@@ -53,11 +53,12 @@ pub struct Place {
 }
 
 /// A policy's text and the name under which people know it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Source {
     /// The file as a person would name it: `vm.toml`.
-    pub name: Arc<str>,
+    pub name: Box<str>,
     /// The whole text.
+    #[serde(skip)]
     pub text: Arc<str>,
 }
 

@@ -126,3 +126,22 @@ fn all_findings_are_shown_at_once_in_the_order_of_the_file() {
         ]
     );
 }
+
+#[test]
+fn a_report_for_machines_has_rule_place_and_help() {
+    let asid = RULES.iter().find(|rule| rule.name == "asid-zero").unwrap();
+    let json = serde_json::to_value(report(asid)).unwrap();
+    assert_eq!(json["source"]["name"], "vm.toml");
+    let finding = &json["findings"][0];
+    assert_eq!(finding["rule"], "asid-zero");
+    assert_eq!(finding["severity"], "error");
+    assert_eq!(
+        finding["at"]["start"],
+        serde_json::json!({ "line": 8, "column": 8 })
+    );
+    assert_eq!(
+        finding["at"]["end"],
+        serde_json::json!({ "line": 8, "column": 9 })
+    );
+    assert!(finding["help"].is_string());
+}

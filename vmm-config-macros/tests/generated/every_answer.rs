@@ -1,7 +1,3 @@
----
-source: vmm-config-macros/src/emit/tests.rs
-expression: code
----
 mod policy {
     use ::intercepts::vmcb::Control;
     use ::intercepts::{ExitCode, Feature};
