@@ -276,9 +276,7 @@ impl Uart {
         }
         // Cannot fail: there is room for one at least.
         let _ = self.received.push_back(received);
-        if self.received.len() == 1 {
-            self.reveal_front();
-        }
+        self.reveal_front();
     }
 
     fn transmit(&mut self, byte: u8) -> Option<u8> {
