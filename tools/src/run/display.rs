@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::failure::{Failure, Result};
 use crate::setup::Need;
 
 /// A display of QEMU's.
@@ -33,6 +34,19 @@ impl Display {
         }
     }
 
+    /// Fails where it could not appear.
+    pub fn check(self) -> Result<()> {
+        let desktop = ["WAYLAND_DISPLAY", "DISPLAY"]
+            .iter()
+            .any(|name| std::env::var_os(name).is_some());
+        if self == Display::Gtk && !desktop {
+            return Err(Failure::unavailable(
+                "--display gtk needs a desktop, and there is none here; try --display curses or vnc=:0",
+            ));
+        }
+        Ok(())
+    }
+
     /// Where to look, for a person.
     pub fn hint(self) -> Option<String> {
         match self {
@@ -53,7 +67,7 @@ impl Display {
 impl FromStr for Display {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Display, String> {
+    fn from_str(text: &str) -> std::result::Result<Display, String> {
         match text {
             "none" => Ok(Display::None),
             "gtk" => Ok(Display::Gtk),

@@ -7,10 +7,10 @@ use clap::Args;
 use super::options::{Options, existing};
 use super::outcome::Verdict;
 use super::qemu::Launch;
+use crate::build;
 use crate::failure::{Result, Status};
 use crate::progress::say;
 use crate::workspace::Workspace;
-use crate::{build, setup};
 
 /// The memory of the bare machine: what vm.toml gives the guest in the VM.
 const MEMORY_MIB: u64 = 64;
@@ -40,7 +40,7 @@ pub fn run(workspace: &Workspace, command: &RunGuest) -> Result<Status> {
         .as_deref()
         .map(|file| existing("--guest", file))
         .transpose()?;
-    setup::ensure(workspace, &options.needs())?;
+    options.set_up(workspace)?;
     let launch = Launch {
         program: options.emulator()?,
         cpu: "max",

@@ -12,8 +12,8 @@ use super::session::Plan;
 use super::terminal::RawTerminal;
 use super::text::{Watch, unescape};
 use crate::failure::{Failure, Result};
-use crate::setup::Need;
-use crate::setup::machine;
+use crate::setup::{self, Need, machine};
+use crate::workspace::Workspace;
 
 /// Options of a run.
 #[derive(Args, Clone, Debug)]
@@ -47,15 +47,16 @@ pub struct Options {
 }
 
 impl Options {
-    /// What the machine must have for this run.
-    pub fn needs(&self) -> Vec<Need> {
+    /// Sees to it that the machine has all that this run needs.
+    pub fn set_up(&self, workspace: &Workspace) -> Result<()> {
+        self.display.check()?;
         let mut needs = vec![Need::LibrarySources];
         // A QEMU of the person's own is not the set-up's business.
         if self.qemu.is_none() {
             needs.push(Need::Emulator);
             needs.extend(self.display.need());
         }
-        needs
+        setup::ensure(workspace, &needs)
     }
 
     /// The emulator. Set-up has seen to it that there is one.

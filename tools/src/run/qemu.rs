@@ -142,6 +142,8 @@ pub fn without_spaces(file: &Path, folder: &Path) -> Result<PathBuf> {
 /// A running QEMU, killed when this is dropped.
 pub struct Qemu {
     child: Child,
+    /// It draws on this program's terminal.
+    has_terminal: bool,
     /// What the first serial line sends.
     pub from_com1: File,
     /// What it receives.
@@ -197,6 +199,7 @@ impl Qemu {
         let qmp = Qmp::new(qmp).doing(|| "talk to QEMU".to_string())?;
         Ok(Qemu {
             child,
+            has_terminal: launch.display == Display::Curses,
             from_com1: from_com1.into(),
             to_com1: to_com1.into(),
             qmp,
@@ -220,6 +223,10 @@ impl Qemu {
 
 impl Drop for Qemu {
     fn drop(&mut self) {
+        if self.has_terminal && self.qmp.quit().is_ok() {
+            // Killed, it would leave the terminal in its own state.
+            self.wait_for_end();
+        }
         // Both fail only if it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -45,6 +45,11 @@ impl Qmp {
         )
     }
 
+    /// Asks QEMU to end.
+    pub fn quit(&mut self) -> io::Result<()> {
+        send(&mut self.stream, &json!({"execute": "quit"}))
+    }
+
     /// Reads what QEMU said meanwhile; false once QEMU hung up.
     pub fn read(&mut self) -> bool {
         let mut piece = [0; 4096];

@@ -79,6 +79,9 @@ impl Session {
             if let Some(number) = self.signals.take() {
                 break Ending::Signal { number };
             }
+            if ready.reader_gone {
+                break Ending::OutputClosed;
+            }
             if ready.keys {
                 match self.read_keys()? {
                     Keys::Quit => break Ending::Quit,
@@ -140,28 +143,44 @@ impl Session {
         Ok(None)
     }
 
+    /// Waits until something happens or is due.
     fn wait(&self, keys_open: bool) -> io::Result<Ready> {
-        let stdin = io::stdin();
+        let (stdin, stdout) = (io::stdin(), io::stdout());
+        // A descriptor that is watched for nothing still tells that the other
+        // end was closed; so those of no interest are left out.
         let mut lines = vec![
-            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.qemu.from_com1.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.qemu.qmp.as_fd(), PollFlags::POLLIN),
+            (self.signals.as_fd(), PollFlags::POLLIN),
+            (self.qemu.from_com1.as_fd(), PollFlags::POLLIN),
+            (self.qemu.qmp.as_fd(), PollFlags::POLLIN),
         ];
-        if keys_open {
-            lines.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
-        }
-        if !self.to_com1.is_empty() {
-            lines.push(PollFd::new(self.qemu.to_com1.as_fd(), PollFlags::POLLOUT));
-        }
+        let mut also = |wanted: bool, descriptor, flags| {
+            wanted.then(|| {
+                lines.push((descriptor, flags));
+                lines.len() - 1
+            })
+        };
+        let keys = also(keys_open, stdin.as_fd(), PollFlags::POLLIN);
+        let reader = also(self.plan.relay, stdout.as_fd(), PollFlags::empty());
+        also(
+            !self.to_com1.is_empty(),
+            self.qemu.to_com1.as_fd(),
+            PollFlags::POLLOUT,
+        );
+
+        let mut lines: Vec<_> = lines
+            .into_iter()
+            .map(|(line, flags)| PollFd::new(line, flags))
+            .collect();
         match poll(&mut lines, self.patience()) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let something = |line: &PollFd| line.any().unwrap_or(false);
+        let something = |place: usize| lines[place].any().unwrap_or(false);
         Ok(Ready {
-            com1: something(&lines[1]),
-            qmp: something(&lines[2]),
-            keys: keys_open && something(&lines[3]),
+            com1: something(1),
+            qmp: something(2),
+            keys: keys.is_some_and(something),
+            reader_gone: reader.is_some_and(something),
         })
     }
 
@@ -246,6 +265,7 @@ struct Ready {
     com1: bool,
     qmp: bool,
     keys: bool,
+    reader_gone: bool,
 }
 
 enum Keys {

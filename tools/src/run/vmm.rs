@@ -12,10 +12,10 @@ use super::policy::Policy;
 use super::qemu::{Launch, Module, without_spaces};
 use super::records;
 use super::report::Report;
+use crate::build;
 use crate::failure::{Doing, Failure, Result, Status};
 use crate::progress::say;
 use crate::workspace::Workspace;
-use crate::{build, setup};
 
 /// The machine's memory beside the VMs': the VMM, the images, the firmware.
 const SPARE_MIB: u64 = 64;
@@ -91,7 +91,7 @@ pub fn run(workspace: &Workspace, command: &RunQemu) -> Result<Status> {
         None => None,
     };
 
-    setup::ensure(workspace, &options.needs())?;
+    options.set_up(workspace)?;
     let kernel = build::vmm(workspace, &config, &policy.images)?;
     let links = tempfile::tempdir().doing(|| "make a temporary folder".to_string())?;
     let modules = guests

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::harness::{trials, vmm};
+use crate::harness::{PATIENCE_SECONDS, trials, vmm};
 
 trials![
     ctrl_c_is_130_and_ends_qemu,
@@ -29,7 +29,7 @@ struct Running {
 impl Running {
     fn start() -> Running {
         let mut program = vmm()
-            .arg("run-guest")
+            .args(["run-guest", "--timeout", PATIENCE_SECONDS])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -111,7 +111,6 @@ fn even_a_killed_program_leaves_no_qemu() {
 fn a_reader_that_goes_away_ends_qemu() {
     let mut running = Running::start();
     drop(running.output.take());
-    // The kernel writes more, and nobody reads it.
     assert_eq!(
         running.program.wait().expect("the program ends").code(),
         Some(141)

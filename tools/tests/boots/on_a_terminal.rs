@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Stdio};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::openpty;
 use nix::sys::termios::{self, LocalFlags};
 
-use crate::harness::{trials, vmm};
+use crate::harness::{PATIENCE_SECONDS, trials, vmm};
 
 trials![
     the_quit_keys_end_the_run_and_the_terminal_is_as_before,
@@ -27,7 +28,7 @@ impl Person {
         let pair = openpty(None, None).expect("a terminal");
         let end = || Stdio::from(pair.slave.try_clone().expect("its descriptor"));
         let program = vmm()
-            .arg("run-guest")
+            .args(["run-guest", "--timeout", PATIENCE_SECONDS])
             .stdin(end())
             .stdout(end())
             .stderr(end())
@@ -51,9 +52,18 @@ impl Person {
     fn sees(&mut self, text: &str) {
         let mut piece = [0; 256];
         while !self.seen.contains(text) {
-            let count = self.keyboard_and_screen.read(&mut piece).expect("a screen");
-            self.seen
-                .push_str(&String::from_utf8_lossy(&piece[..count]));
+            let mut screen = [PollFd::new(
+                self.keyboard_and_screen.as_fd(),
+                PollFlags::POLLIN,
+            )];
+            let shown = poll(&mut screen, PollTimeout::from(100u8)).expect("a terminal");
+            if shown > 0 {
+                let count = self.keyboard_and_screen.read(&mut piece).expect("a screen");
+                self.seen
+                    .push_str(&String::from_utf8_lossy(&piece[..count]));
+            } else if let Some(status) = self.program.try_wait().expect("a program") {
+                panic!("{status} without {text:?} in {:?}", self.seen);
+            }
         }
         let after = self.seen.find(text).map_or(0, |place| place + text.len());
         self.seen.drain(..after);

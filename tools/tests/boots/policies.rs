@@ -6,6 +6,7 @@ trials![
     a_wrong_policy_is_2_and_every_error_is_shown_at_its_line,
     a_kernel_for_a_vm_that_is_not_there_is_2_and_the_vms_are_named,
     a_policy_for_another_machine_is_2_and_the_machine_named,
+    the_report_says_what_ended_the_run,
 ];
 
 const POLICY: &str = r#"
@@ -46,4 +47,14 @@ fn a_policy_for_another_machine_is_2_and_the_machine_named() {
         .run()
         .ends_with(2)
         .says("bochs-ryzen");
+}
+
+fn the_report_says_what_ended_the_run() {
+    let report = Boot::policy(POLICY)
+        .args(["--until", "[vmm] "])
+        .run()
+        .ends_with(0)
+        .report;
+    assert_eq!(report["ended"]["by"], "until", "{report}");
+    assert_eq!(report["status"], 0, "{report}");
 }
