@@ -70,7 +70,7 @@ impl Pic {
     }
 
     /// Writes one of these ports.
-    #[inline]
+    #[inline(always)]
     pub fn write(&mut self, port: u16, value: u8) {
         let slave = port & 0x80 != 0;
         let chip = if slave {

@@ -21,8 +21,7 @@ pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
         }
         FERR_FREEZE => {
             // The PC's wiring: FERR# is interrupt line 13 (APM 15.14.2).
-            vm.devices.pic.set_line(13, true);
-            vm.devices.pic.set_line(13, false);
+            vm.devices.pic.pulse(13);
             offer(vcpu, vm);
             Outcome::Resume
         }

@@ -50,14 +50,13 @@ pub enum Outcome {
 ///
 /// Called by the world switch with GIF = 0, once for each #VMEXIT.
 pub extern "sysv64" fn dispatch(instance: &mut Instance) -> Outcome {
-    let arrived = host_tsc::now();
     let Instance { vcpu, vm } = instance;
-    let control = vcpu.control_mut();
-    control.tlb_control = tlb::NOTHING;
-    let code = control.exit_code;
-    if control.exit_int_info.is_valid() {
+    if vcpu.control().exit_int_info.is_valid() {
         redeliver(vcpu);
     }
+    let arrived = host_tsc::now();
+    vcpu.control_mut().tlb_control = tlb::NOTHING;
+    let code = vcpu.control().exit_code;
     let outcome = vm.dispatch.handler(code)(vcpu, vm);
     vm.stats
         .add(slot(code), host_tsc::now().wrapping_sub(arrived));

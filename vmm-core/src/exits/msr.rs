@@ -27,11 +27,11 @@ const EFER_SVME: u64 = 1 << 12;
 const EFER_FFXSR: u64 = 1 << 14;
 const CR0_PG: u64 = 1 << 31;
 
-/// Reads or writes the MSR in ECX as the policy's rules and the model say.
+/// Reads or writes the MSR in ECX by the VMM's model, for a VM without rules over MSRs.
 pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
     let is_write = vcpu.control().exit_info1 & 1 != 0;
-    if is_write || !vm.policy.msrs.is_empty() {
-        return by_rule(vcpu, vm, is_write);
+    if is_write {
+        return by_model(vcpu, vm, is_write);
     }
     let value = match vcpu.gprs.rcx as u32 {
         EFER => vcpu.save().efer & !EFER_SVME,
@@ -43,9 +43,9 @@ pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
     Outcome::Resume
 }
 
-/// As the first rule for the MSR says, else by the model.
-#[inline(never)]
-fn by_rule(vcpu: &mut Vcpu, vm: &mut Vm, is_write: bool) -> Outcome {
+/// Reads or writes the MSR in ECX as the policy's rule for it says, else by the model.
+pub fn by_rules(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
+    let is_write = vcpu.control().exit_info1 & 1 != 0;
     let msr = vcpu.gprs.rcx as u32;
     let action = vm
         .policy

@@ -198,15 +198,24 @@ impl Vcpu {
     /// `opcode`. Ends an interrupt shadow, as completing an instruction does.
     #[inline(always)]
     pub fn advance<const N: usize>(&mut self, memory: &GuestMemory, opcode: [u8; N]) {
+        if self.is_at(opcode) {
+            self.complete_at(self.save().rip.wrapping_add(N as u64));
+        } else {
+            self.advance_slowly(memory, N as u64);
+        }
+    }
+
+    /// As [`Vcpu::advance`], when the last code page does not show the bare opcode at RIP:
+    /// nRIP tells where the next instruction is, or counting the prefixes does.
+    #[cold]
+    #[inline(never)]
+    fn advance_slowly(&mut self, memory: &GuestMemory, opcode: u64) {
+        self.remember_code_page(memory);
         let next = if self.has_nrip {
             self.control().next_rip
         } else {
-            let prefixes = if self.is_at(opcode) {
-                0
-            } else {
-                self.count_prefixes(memory)
-            };
-            self.save().rip.wrapping_add(prefixes + N as u64)
+            let prefixes = self.count_prefixes(memory);
+            self.save().rip.wrapping_add(prefixes + opcode)
         };
         self.complete_at(next);
     }
@@ -236,9 +245,19 @@ impl Vcpu {
         self.code_page.cr3 == self.save().cr3 && self.code_page.bytes.starts_with(offset, opcode)
     }
 
-    /// How many prefix bytes the instruction at RIP starts with; remembers the code page.
-    #[cold]
-    fn count_prefixes(&mut self, memory: &GuestMemory) -> u64 {
+    /// How many prefix bytes the instruction at RIP starts with.
+    fn count_prefixes(&self, memory: &GuestMemory) -> u64 {
+        let mut bytes = [0; 15];
+        let fetched = self.fetch(memory, &mut bytes);
+        let attributes = self.save().cs.attributes;
+        bytes[..fetched]
+            .iter()
+            .take_while(|byte| is_prefix(**byte, attributes))
+            .count() as u64
+    }
+
+    /// Remembers where the page of code at RIP is.
+    fn remember_code_page(&mut self, memory: &GuestMemory) {
         let linear = self.linear_rip();
         let page = walk::translate(self.save(), memory, linear)
             .ok()
@@ -251,13 +270,6 @@ impl Vcpu {
                 bytes,
             };
         }
-        let mut bytes = [0; 15];
-        let fetched = self.fetch(memory, &mut bytes);
-        let attributes = self.save().cs.attributes;
-        bytes[..fetched]
-            .iter()
-            .take_while(|byte| is_prefix(**byte, attributes))
-            .count() as u64
     }
 
     /// Forgets where code was found: the guest has run for long enough to have remapped it.

@@ -156,7 +156,7 @@ impl Chip {
         self.irr |= self.lines & self.levels();
     }
 
-    #[inline]
+    #[inline(never)]
     pub fn write_even(&mut self, value: u8) {
         if value & 0x10 != 0 {
             self.icw1(value);
@@ -219,7 +219,7 @@ impl Chip {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn write_odd(&mut self, value: u8) {
         match self.expect {
             Expect::Ocw1 => self.imr = value,

@@ -27,13 +27,21 @@ pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
 /// The interrupt controllers, which every kernel touches more than all else.
 #[inline(always)]
 fn pic(vcpu: &mut Vcpu, vm: &mut Vm, info: IoioInfo) -> Outcome {
-    let rax = vcpu.save().rax;
     if info.is_in() {
         let value = vm.devices.pic.read(info.port());
-        vcpu.save_mut().rax = rax & !0xff | u64::from(value);
+        let rax = vcpu.save().rax;
+        vcpu.save_mut().rax = merge(rax, value.into(), 1);
+        complete(vcpu, vm)
     } else {
-        vm.devices.pic.write(info.port(), rax as u8);
+        pic_out(vcpu, vm, info)
     }
+}
+
+/// A function of its own, so that reads need not save the registers that this one uses.
+#[inline(never)]
+fn pic_out(vcpu: &mut Vcpu, vm: &mut Vm, info: IoioInfo) -> Outcome {
+    let value = vcpu.save().rax as u8;
+    vm.devices.pic.write(info.port(), value);
     complete(vcpu, vm)
 }
 
