@@ -106,9 +106,6 @@ impl Recipe {
             let mut flag = OsString::from("linker=");
             flag.push(linker);
             flags.extend(["-C".into(), flag]);
-            if linker.file_name() == Some(OsStr::new("ld")) {
-                flags.extend(["-C".into(), "linker-flavor=ld".into()]);
-            }
         }
         let mut command = Command::new(cargo);
         command

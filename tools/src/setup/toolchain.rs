@@ -37,7 +37,7 @@ impl Toolchain {
         debian: &Path,
         recent: impl Fn(&Path) -> bool,
     ) -> Option<Toolchain> {
-        let rust_lld = active.and_then(rust_lld);
+        let borrowed_linker = active.and_then(rust_lld);
         let sysroots = active.into_iter().chain([debian]);
         for sysroot in sysroots {
             let rustc = sysroot.join("bin/rustc");
@@ -45,11 +45,9 @@ impl Toolchain {
             // built this very program.
             let recent = |rustc| Some(sysroot) == active || recent(rustc);
             if rustc.is_file() && sysroot.join(LIBRARY).is_file() && recent(&rustc) {
-                let own_linker = self::rust_lld(sysroot).is_some();
-                let linker = if own_linker {
-                    None
-                } else {
-                    rust_lld.or_else(other_linker)
+                let linker = match rust_lld(sysroot) {
+                    Some(_) => None,
+                    None => borrowed_linker.or_else(system_lld),
                 };
                 return Some(Toolchain { rustc, linker });
             }
@@ -88,9 +86,9 @@ fn rust_lld(sysroot: &Path) -> Option<PathBuf> {
         .find(|lld| lld.is_file())
 }
 
-/// A linker that the system has: LLVM's, else the one that gcc brings.
-fn other_linker() -> Option<PathBuf> {
-    machine::program("ld.lld").or_else(|| machine::program("ld"))
+/// LLVM's linker as a distribution ships it.
+fn system_lld() -> Option<PathBuf> {
+    machine::program("ld.lld")
 }
 
 fn is_recent(rustc: &Path) -> bool {
