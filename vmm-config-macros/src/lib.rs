@@ -1,8 +1,8 @@
 //! The proc-macro that turns a checked policy into the VMM's static tables.
 //!
 //! Thin on purpose: which policies are legal and what they mean is decided in `vmm-config`.
-//! Here are only the place of the file ([`locate`]), Rust tokens ([`emit`]), and the way a
-//! finding reaches the compiler's output ([`refuse`]).
+//! Here are only the place of the file (`locate`), Rust tokens (`emit`), and the way a
+//! finding reaches the compiler's output (`refuse`).
 
 mod emit;
 mod images;

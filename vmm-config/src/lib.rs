@@ -11,6 +11,7 @@
 //! The proc-macro, the tools and the documentation all start from [`Lowered`]. Which exits,
 //! actions and features exist is the business of [`intercepts`]; Rust tokens are the macro's.
 
+pub mod expand;
 pub mod finding;
 pub mod handlers;
 pub mod lowered;

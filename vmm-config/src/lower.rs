@@ -100,6 +100,7 @@ fn vm(
         asid,
         npt,
         halted: written.halted,
+        tsc_offset: written.tsc_offset,
         devices: written.devices.clone(),
         vmcb: control_fields(&gates, asid, npt, written.tsc_offset),
         needs: needs(written, resolved, origin),

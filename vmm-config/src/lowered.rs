@@ -60,6 +60,8 @@ pub struct Vm {
     pub npt: bool,
     /// What HLT with interrupts off means.
     pub halted: Halted,
+    /// Added to the TSC that the guest reads, in ticks.
+    pub tsc_offset: i64,
     /// The devices it sees, in the order of [`Device`].
     pub devices: Vec<Device>,
     /// The fields of the VMCB that the policy decides and that are not zero, by offset.

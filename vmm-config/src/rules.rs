@@ -1,7 +1,7 @@
 //! Every rule that a policy must keep: the name, and what it demands in one line.
 //!
 //! This list is the documentation of what is refused. A rule about the meaning of the whole
-//! policy has its function in [`crate::check`]; the others are kept where the text is read.
+//! policy has its function in the module `check`; the others are kept where the text is read.
 
 use crate::finding::Severity;
 
@@ -67,6 +67,7 @@ rules! {
     UNKNOWN_DEVICE Error "unknown-device": "a device is one that the VMM models";
     UNKNOWN_MSR Error "unknown-msr": "an MSR is given by a known name or by number";
     ONE_ANSWER Error "one-answer": "an exit has one answer: an action or a handler";
+    ANSWER_TWICE Error "answer-twice": "a set answers an exit once, however its name is spelt";
     PARAMETER Error "parameter": "`vector` and `error` belong to `inject`, `log` to what is intercepted";
     IMAGE Error "image": "an image is `guest`, the workspace's own kernel, or a path with a `/`";
     NAME Error "name": "a VM's name is 1 to 32 letters, digits, `-` or `_`, and not `vmm`";

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use intercepts::vmcb::intercepts as is_intercepted;
 use intercepts::{ExitCode, Feature};
+use vmm_config::expand::Expanded;
 use vmm_config::lowered::{Handler, IoRule, Route, Vm};
 use vmm_config::words::{Device, IoAction, Word};
 use vmm_config::written::Image;
@@ -261,4 +262,33 @@ fn a_broken_text_is_not_blamed_for_what_it_seems_to_lack() {
         .map(|finding| finding.rule.name)
         .collect();
     assert_eq!(rules, ["syntax", "unknown-key"]);
+}
+
+const EXPANDED: &str = r#"
+[set.base]
+cpuid = "emulate"
+hlt = "wait"
+
+[set.main]
+extends = "base"
+rdtsc = { handler = "coarse_tsc", log = true }
+pause = { action = "inject", vector = 13, error = 0 }
+
+[[vm]]
+name = "demo"
+memory = "64 MiB"
+intercepts = "main"
+
+[[vm.msr]]
+msr = "tsc_aux"
+read = "pass"
+
+[irq]
+5 = { vm = "demo", ports = "0x220-0x22f" }
+"#;
+
+#[test]
+fn a_policy_written_out_says_where_each_answer_comes_from() {
+    let text = Expanded(&lowered(EXPANDED)).to_string();
+    insta::assert_snapshot!(text);
 }

@@ -5,8 +5,10 @@ mod common;
 
 use intercepts::{Action, EXITS, Intercept, vmcb};
 use proptest::prelude::*;
+use vmm_config::expand::Expanded;
+use vmm_config::lowered::Vm;
 use vmm_config::written::Answer;
-use vmm_config::{Handlers, Source};
+use vmm_config::{Handlers, Lowered, Source};
 
 const GOOD: [&str; 3] = [
     include_str!("../../vm.toml"),
@@ -158,6 +160,7 @@ fn holds(text: &str) -> Result<(), TestCaseError> {
         }
         Ok(lowered) => {
             prop_assert!(!lowered.vms.is_empty());
+            written_out(&lowered, &handlers)?;
             for vm in &lowered.vms {
                 let control = common::vmcb(vm);
                 prop_assert_eq!(vmcb::validate(&control, 1 << 40), Ok(()));
@@ -181,6 +184,40 @@ fn holds(text: &str) -> Result<(), TestCaseError> {
             }
         }
     }
+    Ok(())
+}
+
+/// Written out, a policy is a policy that means the same.
+fn written_out(lowered: &Lowered, handlers: &Handlers) -> Result<(), TestCaseError> {
+    let text = Expanded(lowered).to_string();
+    let again = vmm_config::policy(Source::new("vm.toml", &text), handlers, None);
+    let again = again.map_err(|report| TestCaseError::fail(format!("{text}\n{report}")))?;
+    prop_assert_eq!(
+        Expanded(&again).to_string().lines().count(),
+        text.lines().count()
+    );
+    for (one, other) in lowered.vms.iter().zip(&again.vms) {
+        let handlers = |vm: &Vm| -> Vec<_> {
+            vm.gates
+                .iter()
+                .map(|gate| (gate.exit.code, gate.handler.clone(), gate.log))
+                .collect()
+        };
+        let fields = |vm: &Vm| -> Vec<_> {
+            vm.vmcb
+                .iter()
+                .map(|field| (field.field.name, field.value))
+                .collect()
+        };
+        prop_assert_eq!(handlers(one), handlers(other));
+        prop_assert_eq!(fields(one), fields(other));
+        prop_assert_eq!((&one.io, &one.msrs), (&other.io, &other.msrs));
+        prop_assert_eq!((&one.devices, one.halted), (&other.devices, other.halted));
+        prop_assert_eq!((&one.name, &one.cmdline), (&other.name, &other.cmdline));
+        prop_assert_eq!((&one.image, one.memory), (&other.image, other.memory));
+    }
+    prop_assert_eq!(&lowered.routes, &again.routes);
+    prop_assert_eq!(lowered.quantum_us, again.quantum_us);
     Ok(())
 }
 

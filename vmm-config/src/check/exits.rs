@@ -39,6 +39,28 @@ fn fitting(exit: &Exit) -> String {
     format!("`{}` takes {}", exit.name, near::list(&names))
 }
 
+/// A set answers an exit once: `cr3.write` and `"cr3.write"` are the same.
+pub(super) fn answered_once(policy: &Policy, found: &mut Findings<'_>) {
+    for set in &policy.document.sets {
+        for (index, entry) in set.entries.iter().enumerate() {
+            let exit = entry.exit;
+            let twin = set.entries[..index]
+                .iter()
+                .find(|other| other.exit.value.code == exit.value.code);
+            if let Some(twin) = twin {
+                found
+                    .add(
+                        &rules::ANSWER_TWICE,
+                        exit.span.max(twin.exit.span),
+                        format!("a second answer to `{}`", exit.value.name),
+                    )
+                    .also(exit.span.min(twin.exit.span), "the first one")
+                    .help("keep one of the two");
+            }
+        }
+    }
+}
+
 /// An action fits its exit; `count` and `log` have a method there.
 pub(super) fn action_fits(policy: &Policy, found: &mut Findings<'_>) {
     for entry in entries(policy) {

@@ -16,6 +16,7 @@ use crate::resolve::Policy;
 type Check = fn(&Policy, &mut Findings<'_>);
 
 const CHECKS: &[Check] = &[
+    exits::answered_once,
     exits::action_fits,
     exits::built,
     exits::pass_is_possible,
