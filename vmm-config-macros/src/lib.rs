@@ -39,7 +39,10 @@ pub fn images(_input: TokenStream) -> TokenStream {
     let tracking = workspace.tracking();
     let tokens = match workspace.load() {
         Ok(lowered) => images::images(&lowered, &workspace),
-        Err(report) => refuse::findings(&report),
+        Err(report) => {
+            let errors = refuse::findings(&report);
+            quote::quote! { #errors &[] }
+        }
     };
     quote::quote! { { #tracking #tokens } }.into()
 }
