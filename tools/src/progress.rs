@@ -3,7 +3,7 @@
 //! All of it goes to standard error; standard output is for what a command
 //! produces.
 
-use std::io::{BufRead, BufReader, IsTerminal};
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -13,7 +13,21 @@ use crate::failure::{Doing, Result};
 
 /// Says something about what the tool does, on a line of its own.
 pub fn say(text: &str) {
-    eprintln!("tollgate: {text}");
+    tell(&format!("tollgate: {text}\n"));
+}
+
+/// Writes to standard error. That nobody reads it any more is no reason to
+/// fail: the exit status still tells.
+pub fn tell(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Writes what the command produced to standard output, in the same way.
+pub fn produce(text: &str) {
+    let mut stdout = io::stdout().lock();
+    let _ = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
 }
 
 /// What a command that ran under [`run_shown`] left.

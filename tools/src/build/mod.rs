@@ -83,7 +83,7 @@ fn build(
     let what = format!("building {} (the first time takes a minute)", recipe.what());
     let built = progress::run_shown(&what, &mut recipe.command(root, &target, &toolchain))?;
     if !built.status.success() {
-        eprint!("{}", built.output);
+        progress::tell(&built.output);
         return Err(Failure::unavailable(format!(
             "{} did not build; cargo's words are above",
             recipe.what()

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::build;
 use crate::failure::{Result, Status};
-use crate::progress::say;
+use crate::progress::{produce, say, tell};
 use crate::run::guest::{self, RunGuest};
 use crate::run::policy::Policy;
 use crate::run::terminal;
@@ -53,7 +53,7 @@ pub fn main() -> ExitCode {
     match perform(&command_line.command) {
         Ok(status) => status.into(),
         Err(failure) => {
-            eprintln!("error: {failure}");
+            tell(&format!("error: {failure}\n"));
             failure.status.into()
         }
     }
@@ -69,7 +69,7 @@ fn perform(command: &Command) -> Result<Status> {
             let policy = Policy::load(&workspace, &config)?;
             setup::ensure(&workspace, &[Need::LibrarySources])?;
             let binary = build::vmm(&workspace, &config, &policy.images)?;
-            println!("{}", binary.display());
+            produce(&format!("{}\n", binary.display()));
             Ok(Status::Good)
         }
         Command::Setup => {

@@ -41,11 +41,13 @@ pub fn run(workspace: &Workspace, command: &RunGuest) -> Result<Status> {
         .map(|file| existing("--guest", file))
         .transpose()?;
     options.set_up(workspace)?;
+    let program = options.emulator()?;
+    let kernel = given.map_or_else(|| build::guest(workspace), Ok)?;
     let launch = Launch {
-        program: options.emulator()?,
+        program,
         cpu: "max",
         memory_mib: MEMORY_MIB,
-        kernel: given.map_or_else(|| build::guest(workspace), Ok)?,
+        kernel,
         cmdline: command.cmdline.clone(),
         modules: Vec::new(),
         display: options.display,
@@ -56,6 +58,6 @@ pub fn run(workspace: &Workspace, command: &RunGuest) -> Result<Status> {
     say(&options.announcement("the guest kernel on a bare machine"));
     let (ending, _) = super::boot(&launch, options)?;
     let verdict = Verdict::on_bare_machine(&ending, options.until.as_deref());
-    super::tell(&verdict);
+    super::explain(&verdict);
     Ok(verdict.status)
 }

@@ -45,7 +45,7 @@ fn boot(launch: &Launch, options: &Options) -> Result<(Ending, String)> {
 }
 
 /// Says why a run did not end well.
-fn tell(verdict: &Verdict) {
+fn explain(verdict: &Verdict) {
     if let Some(message) = &verdict.message {
         crate::progress::say(message);
     }

@@ -7,6 +7,7 @@ use vmm_config::written::Image;
 use vmm_config::{Lowered, Severity};
 
 use crate::failure::{Failure, Result};
+use crate::progress::tell;
 use crate::workspace::Workspace;
 
 /// The part of a policy that QEMU's command line follows.
@@ -30,7 +31,7 @@ impl Policy {
         let colour = std::io::stderr().is_terminal();
         let show = |report: &vmm_config::Report| {
             for picture in report.pictures(colour) {
-                eprintln!("{picture}\n");
+                tell(&format!("{picture}\n\n"));
             }
         };
         match vmm_config::load(config, Some(&handlers)) {

@@ -14,7 +14,7 @@ use super::records;
 use super::report::Report;
 use crate::build;
 use crate::failure::{Doing, Failure, Result, Status};
-use crate::progress::say;
+use crate::progress::{produce, say};
 use crate::workspace::Workspace;
 
 /// The machine's memory beside the VMs': the VMM, the images, the firmware.
@@ -76,35 +76,22 @@ pub fn run(workspace: &Workspace, command: &RunQemu) -> Result<Status> {
     let config = config_file(workspace, command.config.as_deref())?;
     let policy = Policy::load(workspace, &config)?;
     let guests = guests(&command.guests, &policy)?;
-    let report = command
-        .report
-        .as_ref()
-        .map(|path| (path, File::create(path)));
-    let report = match report {
-        Some((path, Err(error))) => {
-            return Err(Failure::bad_input(format!(
-                "--report: cannot write {}: {error}",
-                path.display()
-            )));
-        }
-        Some((_, Ok(file))) => Some(file),
-        None => None,
-    };
+    let report = command.report.as_deref().map(report_file).transpose()?;
 
     options.set_up(workspace)?;
+    let program = options.emulator()?;
     let kernel = build::vmm(workspace, &config, &policy.images)?;
     let links = tempfile::tempdir().doing(|| "make a temporary folder".to_string())?;
-    let modules = guests
-        .into_iter()
-        .map(|(vm, file)| {
-            Ok(Module {
-                file: without_spaces(&file, links.path())?,
-                words: format!("image={vm}"),
-            })
+    let module = |(vm, file): (String, PathBuf)| {
+        let file = without_spaces(&file, links.path())?;
+        Ok(Module {
+            file,
+            words: format!("image={vm}"),
         })
-        .collect::<Result<_>>()?;
+    };
+    let modules = guests.into_iter().map(module).collect::<Result<_>>()?;
     let launch = Launch {
-        program: options.emulator()?,
+        program,
         cpu: policy.cpu,
         memory_mib: policy.memory_bytes.div_ceil(MIB).saturating_add(SPARE_MIB),
         kernel,
@@ -125,11 +112,11 @@ pub fn run(workspace: &Workspace, command: &RunQemu) -> Result<Status> {
     let records = records::read(&com2);
     let verdict = Verdict::on_vmm(&ending, &records, options.until.as_deref());
     let summary = Report::new(&ending, &verdict, &records);
-    print!("{}", summary.table());
+    produce(&summary.table());
     if let Some(file) = report {
         serde_json::to_writer_pretty(file, &summary).doing(|| "write the report".to_string())?;
     }
-    super::tell(&verdict);
+    super::explain(&verdict);
     Ok(verdict.status)
 }
 
@@ -139,6 +126,16 @@ pub fn config_file(workspace: &Workspace, named: Option<&Path>) -> Result<PathBu
         Some(file) => existing("--config", file),
         None => Ok(workspace.root().join("vm.toml")),
     }
+}
+
+/// Opened before the run: a wrong path must not cost one.
+fn report_file(path: &Path) -> Result<File> {
+    File::create(path).map_err(|error| {
+        Failure::bad_input(format!(
+            "--report: cannot write {}: {error}",
+            path.display()
+        ))
+    })
 }
 
 /// Which VM gets which file.

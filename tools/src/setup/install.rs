@@ -1,11 +1,11 @@
 //! Carries out a step of the set-up plan.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead};
 use std::process::Command;
 
 use super::plan::{self, Privilege};
 use crate::failure::{Doing, Failure, Result};
-use crate::progress::{run_shown, say};
+use crate::progress::{run_shown, say, tell};
 
 /// Asks rustup for the library sources. Its refusal is no failure: it may
 /// have no network, or serve no such component; Debian is asked next.
@@ -86,10 +86,7 @@ fn apt_get(privilege: Privilege, arguments: &[&str]) -> Command {
 
 /// Asks whether to install, and has sudo ask for the password if it must.
 fn ask(typed: &str) -> Result<()> {
-    eprint!("tollgate: run `{typed}` now? [Y/n] ");
-    io::stderr()
-        .flush()
-        .doing(|| "write to the terminal".to_string())?;
+    tell(&format!("tollgate: run `{typed}` now? [Y/n] "));
     let mut answer = String::new();
     let read = io::stdin()
         .lock()
