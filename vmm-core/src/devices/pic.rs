@@ -70,20 +70,37 @@ impl Pic {
     }
 
     /// Writes one of these ports.
-    #[inline(always)]
+    #[inline]
     pub fn write(&mut self, port: u16, value: u8) {
-        let slave = port & 0x80 != 0;
-        let chip = if slave {
-            &mut self.slave
-        } else {
-            &mut self.master
-        };
         if port & 1 != 0 {
-            chip.write_odd(value);
+            self.write_odd(port, value);
         } else {
-            chip.write_even(value);
+            self.write_even(port, value);
         }
-        self.settle(slave);
+    }
+
+    /// Writes port 21h or A1h: OCW1, the mask, or ICW2 to ICW4.
+    #[inline(always)]
+    pub fn write_odd(&mut self, port: u16, value: u8) {
+        if port & 0x80 == 0 {
+            self.master.write_odd(value);
+            self.settle(false);
+        } else {
+            self.slave.write_odd(value);
+            self.settle(true);
+        }
+    }
+
+    /// Writes port 20h or A0h: OCW2, the end of an interrupt, or OCW3 or ICW1.
+    #[inline]
+    pub fn write_even(&mut self, port: u16, value: u8) {
+        if port & 0x80 == 0 {
+            self.master.write_even(value);
+            self.settle(false);
+        } else {
+            self.slave.write_even(value);
+            self.settle(true);
+        }
     }
 
     /// Reads the ELCR, port 4D0h for lines 0-7 and 4D1h for 8-15: a bit for each line that is
