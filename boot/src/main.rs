@@ -1,4 +1,4 @@
-//! The bare-metal Tollgate: what the boot loader enters, in long mode.
+//! The bare-metal Tollgate: what the boot loader enters, in long mode, with the guest images.
 
 #![no_std]
 #![no_main]
@@ -11,7 +11,6 @@ use vmm_core::host::Machine;
 use vmm_core::host::ending;
 use vmm_core::host::paging::ImageLayout;
 use vmm_core::host::span::Span;
-use vmm_core::info;
 
 global_asm!(include_str!("entry.s"), options(raw));
 
@@ -51,21 +50,11 @@ extern "sysv64" fn rust_entry(magic: u32, info: u64) -> ! {
         Ok(machine) => machine,
         Err(error) => ending::refused(error),
     };
-    for region in &machine.boot.memory {
-        info!(
-            "memory {} {}",
-            region.span,
-            if region.usable { "usable" } else { "reserved" }
-        );
-    }
-    info!(
-        "{} KiB free, {} KiB the VMM's, TSC {} Hz",
-        machine.frames.free_bytes() >> 10,
-        machine.own_bytes >> 10,
-        machine.tsc.hz()
-    );
-    ending::done(ending::Status::Good)
+    vmm_core::run(&boot::POLICY, IMAGES, machine)
 }
+
+/// Each VM's image, if one is linked.
+static IMAGES: &[Option<&[u8]>] = vmm_config_macros::images!();
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
