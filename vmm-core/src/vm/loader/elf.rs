@@ -2,7 +2,6 @@
 
 use heapless::Vec;
 use xmas_elf::ElfFile;
-use xmas_elf::header::Class;
 use xmas_elf::program::{ProgramHeader, Type};
 
 use super::{LoadError, Loaded, place};
@@ -12,8 +11,20 @@ use crate::vm::memory::GuestMemory;
 const SEGMENTS: usize = 16;
 /// e_machine of 32-bit x86.
 const EM_386: u16 = 3;
-/// Offset of e_machine in the file, and of the program-header fields that bound the table.
+/// EI_CLASS of a 32-bit file.
+const ELFCLASS32: u8 = 1;
+
+/// Sizes of the ELF32 header and of a program header, and how many of those are looked at.
+const ELF_HEADER: usize = 52;
+const PROGRAM_HEADER: usize = 32;
+const HEADERS: usize = 32;
+
+/// Offsets of fields in the ELF32 header.
+const EI_CLASS: usize = 4;
 const E_MACHINE: usize = 18;
+const E_PHOFF: usize = 28;
+const E_PHENTSIZE: usize = 42;
+const E_PHNUM: usize = 44;
 
 /// What a PT_LOAD segment wants.
 struct Load {
@@ -30,18 +41,8 @@ pub(super) fn load(image: &[u8], memory: &mut GuestMemory) -> Result<Loaded, Loa
     if !image.starts_with(b"\x7fELF") {
         return Err(LoadError::NotElf);
     }
-    let machine = image
-        .get(E_MACHINE..E_MACHINE + 2)
-        .map(|bytes| u16::from_le_bytes([bytes[0], bytes[1]]))
-        .ok_or(LoadError::BadElf("no header"))?;
-    if machine != EM_386 {
-        return Err(LoadError::WrongMachine(machine));
-    }
-    let file = ElfFile::new(image).map_err(LoadError::BadElf)?;
-    if file.header.pt1.class() != Class::ThirtyTwo {
-        return Err(LoadError::BadElf("a 64-bit file for a 32-bit machine"));
-    }
-    check_table(&file, image)?;
+    let headers = Headers::copy(image)?;
+    let file = ElfFile::new(headers.bytes()).map_err(LoadError::BadElf)?;
 
     let loads = loads(&file, image)?;
     for (index, load) in loads.iter().enumerate() {
@@ -69,20 +70,51 @@ pub(super) fn load(image: &[u8], memory: &mut GuestMemory) -> Result<Loaded, Loa
     })
 }
 
-/// The program headers lie inside the file: the parser takes that for granted.
-fn check_table(file: &ElfFile<'_>, image: &[u8]) -> Result<(), LoadError> {
-    let header = &file.header.pt2;
-    if header.ph_count() != 0 && header.ph_entry_size() != 32 {
-        return Err(LoadError::BadElf("program headers of a wrong size"));
-    }
-    let needs = header.ph_offset() + u64::from(header.ph_count()) * 32;
-    if needs > image.len() as u64 {
-        return Err(LoadError::Truncated {
-            needs,
+/// A copy of a file's ELF header with its program headers right behind it, aligned: the
+/// parser takes it for granted that what it reads is aligned and inside the file.
+#[repr(align(8))]
+struct Headers {
+    bytes: [u8; ELF_HEADER + HEADERS * PROGRAM_HEADER],
+    count: usize,
+}
+
+impl Headers {
+    fn copy(image: &[u8]) -> Result<Headers, LoadError> {
+        let header = image
+            .get(..ELF_HEADER)
+            .ok_or(LoadError::BadElf("no header"))?;
+        let half = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
+        if half(E_MACHINE) != EM_386 {
+            return Err(LoadError::WrongMachine(half(E_MACHINE)));
+        }
+        if header[EI_CLASS] != ELFCLASS32 {
+            return Err(LoadError::BadElf("not a 32-bit file"));
+        }
+        let count = usize::from(half(E_PHNUM));
+        if count > HEADERS {
+            return Err(LoadError::BadElf("more than 32 program headers"));
+        }
+        if count != 0 && usize::from(half(E_PHENTSIZE)) != PROGRAM_HEADER {
+            return Err(LoadError::BadElf("program headers of a wrong size"));
+        }
+        let offset = [0, 1, 2, 3].map(|byte| header[E_PHOFF + byte]);
+        let start = u32::from_le_bytes(offset) as usize;
+        let end = start + count * PROGRAM_HEADER;
+        let programs = image.get(start..end).ok_or(LoadError::Truncated {
+            needs: end as u64,
             has: image.len() as u64,
-        });
+        })?;
+
+        let mut bytes = [0; ELF_HEADER + HEADERS * PROGRAM_HEADER];
+        bytes[..ELF_HEADER].copy_from_slice(header);
+        bytes[ELF_HEADER..ELF_HEADER + programs.len()].copy_from_slice(programs);
+        bytes[E_PHOFF..E_PHOFF + 4].copy_from_slice(&(ELF_HEADER as u32).to_le_bytes());
+        Ok(Headers { bytes, count })
     }
-    Ok(())
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..ELF_HEADER + self.count * PROGRAM_HEADER]
+    }
 }
 
 fn loads(file: &ElfFile<'_>, image: &[u8]) -> Result<Vec<Load, SEGMENTS>, LoadError> {

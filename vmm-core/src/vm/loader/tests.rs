@@ -229,6 +229,22 @@ fn a_truncated_elf_is_refused_at_any_length() {
     }
 }
 
+/// A linked image or a boot module may lie at any address, its program headers anywhere in it.
+#[test]
+fn an_elf_is_loaded_from_any_alignment() {
+    let image = elf(3, 0x10_0010, &[one_segment()]);
+    for shift in 0..8 {
+        let mut shifted = vec![0; shift];
+        shifted.extend(&image);
+        assert!(load_into(&shifted[shift..], MEMORY).is_ok(), "{shift}");
+    }
+    let mut moved = image.clone();
+    let headers: Vec<u8> = image[52..84].to_vec();
+    moved[28..32].copy_from_slice(&0x301u32.to_le_bytes());
+    moved[0x301..0x321].copy_from_slice(&headers);
+    assert!(load_into(&moved, MEMORY).is_ok());
+}
+
 #[test]
 fn a_feature_that_is_not_offered_is_refused() {
     let mut image = header(1 << 3, [0; 5]);
@@ -275,12 +291,14 @@ proptest! {
     #[test]
     fn any_bytes_are_loaded_or_refused(
         mut image in prop_oneof![Just(kludge()), Just(elf(3, 0x10_0010, &[one_segment()]))],
+        shift in 0usize..8,
         changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
     ) {
         for (place, value) in changes {
-            let place = place.index(image.len());
+            let place = place.index(image.len().min(0x100));
             image[place] = value;
         }
-        let _ = load_into(&image, MEMORY);
+        image.splice(..0, core::iter::repeat_n(0, shift));
+        let _ = load_into(&image[shift..], MEMORY);
     }
 }
