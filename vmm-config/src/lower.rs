@@ -58,7 +58,7 @@ fn vm(
     asid: u32,
     origin: &dyn Fn(Span) -> Origin,
 ) -> Vm {
-    let gates: Vec<Gate> = resolved
+    let mut gates: Vec<Gate> = resolved
         .iter()
         .map(|gate| lower_gate(gate, origin))
         .collect();
@@ -92,6 +92,9 @@ fn vm(
         })
         .collect();
     msrs.sort_by_key(|rule| rule.first);
+    if msrs.iter().any(MsrRule::is_asked) {
+        ask_msr_rules(&mut gates);
+    }
     Vm {
         name: written.name.value.clone(),
         image: written.image.value.clone(),
@@ -107,6 +110,20 @@ fn vm(
         gates,
         io,
         msrs,
+    }
+}
+
+/// The VMM's model of the MSRs is the short road of VMs without rules over MSRs; here the
+/// rules are asked first.
+fn ask_msr_rules(gates: &mut [Gate]) {
+    for gate in gates {
+        if let Handler::Vmm {
+            module: "msr",
+            function,
+        } = &mut gate.handler
+        {
+            *function = "by_rules";
+        }
     }
 }
 

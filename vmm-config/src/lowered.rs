@@ -165,6 +165,14 @@ pub struct MsrRule {
     pub write: MsrAction,
 }
 
+impl MsrRule {
+    /// Whether an access that exits can end otherwise than by the VMM's own model.
+    pub fn is_asked(&self) -> bool {
+        let by_model = |action| matches!(action, MsrAction::Pass | MsrAction::Emulate);
+        !(by_model(self.read) && by_model(self.write))
+    }
+}
+
 /// A CPU feature that a VM relies on.
 #[derive(Debug)]
 pub struct Need {

@@ -251,6 +251,30 @@ fn what_a_policy_needs_is_named_with_the_line_that_asks() {
     );
 }
 
+/// `msr::emulate` is the short road that asks no rule.
+#[test]
+fn rules_over_msrs_are_asked_exactly_where_there_are_some() {
+    let msr = |action: &str, rule: &str| {
+        let text = format!(
+            "[[vm]]\nname = \"demo\"\nmemory = \"64 MiB\"\nintercepts = {{ msr = \"{action}\" }}\n{rule}"
+        );
+        handler(&lowered(&text).vms.remove(0), ExitCode::Msr)
+    };
+    let rule = |read: &str| format!("[[vm.msr]]\nmsr = \"tsc_aux\"\nread = \"{read}\"\n");
+    for action in ["emulate", "count", "log"] {
+        assert_eq!(msr(action, "").as_deref(), Some("msr::emulate"));
+        for by_model in ["pass", "emulate"] {
+            let handler = msr(action, &rule(by_model));
+            assert_eq!(handler.as_deref(), Some("msr::emulate"), "{by_model}");
+        }
+        for own in ["ignore", "deny", "stop"] {
+            let handler = msr(action, &rule(own));
+            assert_eq!(handler.as_deref(), Some("msr::by_rules"), "{own}");
+        }
+    }
+    assert_eq!(msr("deny", &rule("ignore")).as_deref(), Some("deny::gp"));
+}
+
 #[test]
 fn a_broken_text_is_not_blamed_for_what_it_seems_to_lack() {
     let text = "[[vm]]\nname = \"demo\"\nmemory = \nintercepts = \"main\"\ncolour = 1\n";
