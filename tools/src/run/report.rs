@@ -133,7 +133,12 @@ impl Report {
 impl Vm {
     fn table(&self) -> String {
         let end = match &self.end {
-            Some(End { how, reason, .. }) if reason.is_empty() || reason == how => how.clone(),
+            // `power-off (power off)` would say it twice.
+            Some(End { how, reason, .. })
+                if reason.is_empty() || reason.replace(' ', "-") == *how =>
+            {
+                how.clone()
+            }
             Some(End { how, reason, .. }) => format!("{how} ({reason})"),
             None => "was still running".into(),
         };

@@ -15,6 +15,28 @@ use tools::workspace::Workspace;
 /// test takes a tenth of it.
 pub const PATIENCE_SECONDS: &str = "300";
 
+/// A policy with one VM that has everything the guest kernel knows.
+pub const POLICY: &str = r#"
+[target]
+machine = "qemu-tcg"
+
+[set.base]
+cpuid    = "emulate"
+hlt      = "wait"
+shutdown = "stop"
+
+[[vm]]
+name       = "demo"
+image      = "guest"
+memory     = "64 MiB"
+intercepts = "base"
+devices    = ["pic", "pit", "uart", "keyboard", "vga", "rtc"]
+
+[irq]
+1 = "vmm"
+4 = "vmm"
+"#;
+
 /// A trial for each function, named after it.
 macro_rules! trials {
     ($($name:ident),+ $(,)?) => {
@@ -28,15 +50,20 @@ macro_rules! trials {
 }
 pub(crate) use trials;
 
-/// The program under test, with what it needs installed and the guest kernel
+/// The guest kernel's file. What a build needs is installed, and the kernel
 /// built, by the first test that asks, and seen by whoever watches.
-pub fn vmm() -> Command {
-    static READY: OnceLock<()> = OnceLock::new();
-    READY.get_or_init(|| {
+pub fn guest_kernel() -> &'static Path {
+    static KERNEL: OnceLock<PathBuf> = OnceLock::new();
+    KERNEL.get_or_init(|| {
         let workspace = Workspace::find();
         setup::ensure(&workspace, &[Need::LibrarySources, Need::Emulator]).expect("set-up");
-        tools::build::guest(&workspace).expect("the guest kernel");
-    });
+        tools::build::guest(&workspace).expect("the guest kernel")
+    })
+}
+
+/// The program under test, on a machine that has all that it needs.
+pub fn vmm() -> Command {
+    guest_kernel();
     let mut command = Command::new(env!("CARGO_BIN_EXE_vmm"));
     command
         .stdin(Stdio::null())
@@ -161,6 +188,15 @@ impl Outcome {
     pub fn says(self, text: &str) -> Outcome {
         assert!(self.talk.contains(text), "no {text:?} in\n{}", self.shown());
         self
+    }
+
+    /// What this VM said on its serial line.
+    pub fn lines_of(&self, vm: &str) -> Vec<&str> {
+        let name = format!("{vm}| ");
+        self.lines
+            .iter()
+            .filter_map(|line| line.strip_prefix(&name))
+            .collect()
     }
 
     fn shown(&self) -> String {

@@ -4,11 +4,13 @@
 //! would. What the machine lacks is installed first, as it would be for that
 //! person. Two run at a time: a machine is a busy processor.
 
+mod bad_guests;
 mod bare_machine;
 mod binary;
 mod cleaning_up;
 mod command_line;
 mod harness;
+mod in_the_vmm;
 mod on_a_terminal;
 mod policies;
 mod setting_up;
@@ -24,10 +26,12 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(AT_ONCE);
     let trials: Vec<Trial> = [
+        bad_guests::trials(),
         bare_machine::trials(),
         binary::trials(),
         cleaning_up::trials(),
         command_line::trials(),
+        in_the_vmm::trials(),
         on_a_terminal::trials(),
         policies::trials(),
         setting_up::trials(),

@@ -1,6 +1,6 @@
 //! What `run-qemu` says of a policy before anything boots.
 
-use crate::harness::{Boot, trials};
+use crate::harness::{Boot, POLICY, trials};
 
 trials![
     a_wrong_policy_is_2_and_every_error_is_shown_at_its_line,
@@ -8,22 +8,6 @@ trials![
     a_policy_for_another_machine_is_2_and_the_machine_named,
     the_report_says_what_ended_the_run,
 ];
-
-const POLICY: &str = r#"
-[target]
-machine = "qemu-tcg"
-
-[set.base]
-cpuid    = "emulate"
-hlt      = "wait"
-shutdown = "stop"
-
-[[vm]]
-name       = "demo"
-image      = "guest"
-memory     = "64 MiB"
-intercepts = "base"
-"#;
 
 fn a_wrong_policy_is_2_and_every_error_is_shown_at_its_line() {
     Boot::policy(&POLICY.replace("wait", "weight").replace("64 MiB", "64 MB"))
