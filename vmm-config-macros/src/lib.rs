@@ -1,10 +1,10 @@
 //! The proc-macro that turns a checked policy into the VMM's static tables.
 //!
-//! Thin on purpose: which policies are legal and what they mean is decided in `vmm-config`.
-//! Here are only the place of the file (`locate`), Rust tokens (`emit`), and the way a
-//! finding reaches the compiler's output (`refuse`).
+//! Thin on purpose: which policies are legal and what they mean is decided in `vmm-config`,
+//! and what Rust they become in `vmm-config-emit`. Here are only the place of the file
+//! (`locate`), the images that go into the binary (`images`), and the way a finding reaches
+//! the compiler's output (`refuse`).
 
-mod emit;
 mod images;
 mod locate;
 mod refuse;
@@ -23,7 +23,7 @@ pub fn policy(_input: TokenStream) -> TokenStream {
     let workspace = Workspace::from_env();
     let tracking = workspace.tracking();
     let tokens = match workspace.load() {
-        Ok(lowered) => emit::policy(&lowered),
+        Ok(lowered) => vmm_config_emit::policy(&lowered),
         Err(report) => refuse::findings(&report),
     };
     quote::quote! { #tracking #tokens }.into()

@@ -24,6 +24,7 @@ const VMM_SOURCES: [&str; 5] = [
     "boot",
     "intercepts",
     "vmm-config",
+    "vmm-config-emit",
     "vmm-config-macros",
     "vmm-core",
 ];

@@ -24,10 +24,10 @@ fn the_smallest_policy_has_the_isolation_floor() {
 }
 
 /// The code is a file that compiles: `tests/generated.rs` runs it. After a change that is
-/// meant, `UPDATE_GENERATED=1 cargo test -p vmm-config-macros` writes it anew.
+/// meant, `UPDATE_GENERATED=1 cargo test -p vmm-config-emit` writes it anew.
 #[test]
 fn every_kind_of_answer_becomes_its_handler() {
-    let code = generated(include_str!("../../tests/generated/every_answer.toml"));
+    let code = generated(include_str!("../tests/generated/every_answer.toml"));
     if std::env::var_os("UPDATE_GENERATED").is_some() {
         let file = concat!(
             env!("CARGO_MANIFEST_DIR"),
@@ -35,6 +35,6 @@ fn every_kind_of_answer_becomes_its_handler() {
         );
         std::fs::write(file, &code).unwrap();
     } else {
-        assert_eq!(code, include_str!("../../tests/generated/every_answer.rs"));
+        assert_eq!(code, include_str!("../tests/generated/every_answer.rs"));
     }
 }

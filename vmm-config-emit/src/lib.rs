@@ -1,4 +1,7 @@
 //! The Rust that a policy becomes: one static, and what it points at.
+//!
+//! The proc-macro gives it to the compiler; with the feature `text`, the tools show it to
+//! people. What the policy means is decided before, in `vmm-config`.
 
 mod dispatch;
 mod rules;
@@ -13,7 +16,7 @@ use vmm_config::lowered::{Need, Route, Vm};
 use vmm_config::words::{Halted, Word};
 
 /// `POLICY`, in a module with everything it refers to.
-pub(crate) fn policy(lowered: &Lowered) -> TokenStream {
+pub fn policy(lowered: &Lowered) -> TokenStream {
     let quantum_us = lowered.quantum_us;
     let log = variant(lowered.log);
     let functions = lowered.vms.iter().enumerate().map(|(index, vm)| {
