@@ -20,7 +20,7 @@ use cargo::Recipe;
 use key::Key;
 
 /// The folders whose files end up in the VMM.
-const VMM_SOURCES: [&str; 5] = [
+const VMM_SOURCES: [&str; 6] = [
     "boot",
     "intercepts",
     "vmm-config",
