@@ -373,7 +373,7 @@ const fn write_trap(name: &'static str, apm: &'static str, bit: u8) -> Exit {
         fits: Actions::PASS.union(FINISHED).union(Actions::STOP),
         info1: "the value written",
         section: "15.35.4",
-        ..event(name, apm, MISC2, bit, "write_trap").needs(Feature::CR_WRITE_TRAPS)
+        ..event(name, apm, MISC2, bit, "write_trap").needs(Feature::WRITE_TRAPS)
     }
 }
 

@@ -87,6 +87,6 @@ features! {
     INVLPGB "invlpgb" 0x8000_0008 . 0 Ebx[3] "INVLPGB and TLBSYNC";
     MCOMMIT "mcommit" 0x8000_0008 . 0 Ebx[8] "MCOMMIT";
     SKINIT "skinit" 0x8000_0001 . 0 Ecx[12] "SKINIT and STGI without SVM enabled";
-    CR_WRITE_TRAPS "write-traps" 0x8000_001f . 0 Eax[3] "SEV-ES, with which EFER and CR write traps came";
+    WRITE_TRAPS "write-traps" 0x8000_001f . 0 Eax[3] "SEV-ES, with which EFER and CR write traps came";
     SEV_ES "sev-es" 0x8000_001f . 0 Eax[3] "Encrypted state";
 }

@@ -13,6 +13,7 @@
 #![no_std]
 
 mod action;
+mod cpuid;
 mod event;
 mod exit;
 mod exits;
@@ -22,6 +23,7 @@ mod msr;
 pub mod vmcb;
 
 pub use action::{Action, Actions};
+pub use cpuid::{CPUID_FEATURES, CpuidFeature, Reliance, has_subleaves};
 pub use event::{Event, EventKind};
 pub use exit::{Advance, Denial, Exit, Finish, Intercept, Owner, SLOTS, Timing, slot};
 pub use exits::{EXITS, ExitCode, by_code, by_name};
