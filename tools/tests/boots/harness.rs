@@ -122,6 +122,13 @@ impl Boot {
         self.arg("--guest").arg(kernel)
     }
 
+    /// The address of a function of the VMM that this boots, by its name without module.
+    pub fn symbol(&self, name: &str) -> u32 {
+        let config = self.folder.path().join("vm.toml");
+        let (vmm, _) = crate::binary::build(&["--config".as_ref(), config.as_os_str()]);
+        crate::binary::symbol(&vmm, name)
+    }
+
     /// Boots, and waits for the end.
     pub fn run(self) -> Outcome {
         let mut command = vmm();

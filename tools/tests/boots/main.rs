@@ -5,11 +5,14 @@
 //! person. Two run at a time: a machine is a busy processor.
 
 mod bad_guests;
+mod bad_input;
 mod bare_machine;
 mod binary;
 mod cleaning_up;
 mod command_line;
+mod gdb;
 mod harness;
+mod in_a_vm;
 mod in_the_vmm;
 mod on_a_terminal;
 mod policies;
@@ -27,11 +30,13 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(AT_ONCE);
     let trials: Vec<Trial> = [
         bad_guests::trials(),
+        bad_input::trials(),
         bare_machine::trials(),
         binary::trials(),
         cleaning_up::trials(),
         command_line::trials(),
         in_the_vmm::trials(),
+        in_a_vm::trials(),
         on_a_terminal::trials(),
         policies::trials(),
         setting_up::trials(),
