@@ -85,4 +85,6 @@ pub mod tlb {
     pub const EVERYTHING: u8 = 1;
     /// Flush this guest's entries; needs FlushByASID.
     pub const THIS_ASID: u8 = 3;
+    /// Flush this guest's entries but the global ones; needs FlushByASID.
+    pub const THIS_ASID_NON_GLOBAL: u8 = 7;
 }

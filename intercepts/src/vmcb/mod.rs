@@ -10,7 +10,7 @@ mod validate;
 
 pub use control::Control;
 pub use save::{Save, Segment};
-pub use validate::{Violation, intercepts, validate};
+pub use validate::{Violation, intercepts, set_intercept, validate};
 
 /// One field of the VMCB, or a reserved range of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
