@@ -11,6 +11,7 @@
 //! This crate handles no #VMEXIT and knows no rule of the policy: the former
 //! is `vmm-core`'s, the latter `vmm-config`'s.
 
+pub mod bench;
 pub mod build;
 pub mod cli;
 pub mod failure;

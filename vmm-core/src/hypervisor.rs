@@ -9,6 +9,7 @@ use heapless::{Deque, Vec};
 use intercepts::vmcb::Vmcb;
 
 use crate::addr::{Gpa, Hpa, PAGE};
+use crate::console::{Escape, Typed};
 use crate::devices::DeviceSet;
 use crate::exits::interrupt;
 use crate::host::ending::{self, Status};
@@ -120,6 +121,9 @@ struct Hypervisor {
     focus: usize,
     keys: Deque<u8, 64>,
     typed: Deque<u8, 256>,
+    escape: Escape,
+    /// The person wants an end of everything.
+    quitting: bool,
     /// When the current turn ends, and when the screen is painted next: ns of [`Self::now`].
     turn_ends: u64,
     paint_at: u64,
@@ -159,6 +163,8 @@ impl Hypervisor {
             focus: 0,
             keys: Deque::new(),
             typed: Deque::new(),
+            escape: Escape::default(),
+            quitting: false,
             turn_ends: 0,
             paint_at: 0,
             armed: None,
@@ -277,7 +283,7 @@ impl Hypervisor {
                 self.paint();
                 self.paint_at = now + FRAME_NS;
             }
-            if self.report_ends() {
+            if self.report_ends() || self.quitting {
                 self.finish();
             }
             let stay = now < self.turn_ends;
@@ -378,7 +384,16 @@ impl Hypervisor {
         }
         if lines.contains(irq::COM1) {
             while let Some(byte) = COM1.lock().read() {
-                let _ = self.typed.push_back(byte);
+                match self.escape.feed(byte) {
+                    Typed::Guest(byte) => {
+                        let _ = self.typed.push_back(byte);
+                    }
+                    Typed::Quit => self.quitting = true,
+                    Typed::Help => {
+                        info!("Ctrl-] q ends everything; Ctrl-] twice is one for the guest")
+                    }
+                    Typed::Nothing => {}
+                }
             }
         }
         if lines.contains(irq::TIMER) {
@@ -474,17 +489,22 @@ impl Hypervisor {
         all_ended
     }
 
-    /// All VMs have ended: the counts, and the status.
+    /// All VMs have ended, or the person wants it so: the counts of those that live, and the
+    /// status, for which living is no fault.
     fn finish(mut self) -> ! {
         self.paint();
         self.unload();
+        for guest in self.guests.iter().filter(|guest| !guest.reported) {
+            guest.instance.vm.report_denials();
+            send_exits(&guest.instance.vm);
+        }
         let is_good = self.guests.iter().all(|guest| {
             guest
                 .instance
                 .vm
                 .end
                 .as_ref()
-                .is_some_and(|end| end.how.is_good())
+                .is_none_or(|end| end.how.is_good())
         });
         ending::done(if is_good { Status::Good } else { Status::Bad })
     }
@@ -502,8 +522,19 @@ fn report_end(vm: &Vm, end: &End) {
         format_args!("{name}: {}: {}", end.how.name(), end.reason),
     );
     vm.report_denials();
-    record::send("exits", |record| {
+    send_exits(vm);
+    record::send("ended", |record| {
         record.text("vm", name);
+        record.text("how", end.how.name());
+        record.flag("good", end.how.is_good());
+        record.text("reason", &end.reason);
+    });
+}
+
+/// What a VM stopped for, as a record.
+fn send_exits(vm: &Vm) {
+    record::send("exits", |record| {
+        record.text("vm", vm.policy.name);
         record.objects("exits", vm.stats.iter(), |object, (exit, count)| {
             object.text("name", exit.name);
             object.number("code", exit.code as u64);
@@ -513,11 +544,5 @@ fn report_end(vm: &Vm, end: &End) {
         let vmm = vm.stats.vmm_cycles();
         record.number("guest_cycles", vm.stats.run_cycles.saturating_sub(vmm));
         record.number("vmm_cycles", vmm);
-    });
-    record::send("ended", |record| {
-        record.text("vm", name);
-        record.text("how", end.how.name());
-        record.flag("good", end.how.is_good());
-        record.text("reason", &end.reason);
     });
 }

@@ -7,6 +7,7 @@
 //! - [`exits`] holds what happens on a #VMEXIT, a file a family;
 //! - [`vm`] is one guest: memory, vCPU, loader, time, counts;
 //! - [`devices`] is what a guest sees behind its ports;
+//! - [`console`] is what a person says to the VMM itself;
 //! - [`host`] is the real machine underneath.
 //!
 //! Nothing here reads a file or knows TOML.
@@ -14,6 +15,7 @@
 #![cfg_attr(not(test), no_std)]
 
 pub mod addr;
+pub mod console;
 pub mod decode;
 pub mod devices;
 pub mod exits;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::bench::{self, BenchExits};
 use crate::build;
 use crate::failure::{Result, Status};
 use crate::progress::{produce, say, tell};
@@ -27,6 +28,7 @@ struct CommandLine {
 enum Command {
     RunQemu(RunQemu),
     RunGuest(RunGuest),
+    BenchExits(BenchExits),
     Build(Build),
     /// Installs what is missing to build and boot, and nothing if nothing is
     Setup,
@@ -64,6 +66,7 @@ fn perform(command: &Command) -> Result<Status> {
     match command {
         Command::RunQemu(command) => vmm::run(&workspace, command),
         Command::RunGuest(command) => guest::run(&workspace, command),
+        Command::BenchExits(command) => bench::run(command),
         Command::Build(Build { config }) => {
             let config = vmm::config_file(&workspace, config.as_deref())?;
             let policy = Policy::load(&workspace, &config)?;

@@ -34,7 +34,7 @@ use signals::Signals;
 fn boot(launch: &Launch, options: &Options) -> Result<(Ending, String)> {
     let signals = Signals::hold_back().doing(|| "wait for signals".to_string())?;
     let qemu = Qemu::start(launch)?;
-    let (ending, mut com2) = Session::new(qemu, options.plan(), signals)
+    let (ending, mut com2) = Session::new(qemu, options.plan(launch.debug_exit), signals)
         .run()
         .doing(|| "follow the run".to_string())?;
     let mut records = Vec::new();

@@ -78,7 +78,9 @@ impl Options {
     }
 
     /// How the run is watched and steered.
-    pub fn plan(&self) -> Plan {
+    ///
+    /// `vmm`: a VMM runs, which tells its counts when asked to end.
+    pub fn plan(&self, vmm: bool) -> Plan {
         Plan {
             player: Player::new(&self.script),
             until: self.until.as_deref().map(Watch::new),
@@ -87,6 +89,7 @@ impl Options {
                 .map(|seconds| Duration::from_secs(seconds.into())),
             relay: self.display != Display::Curses,
             interactive: self.interactive(),
+            vmm,
         }
     }
 

@@ -30,6 +30,13 @@ pub enum Record {
         /// The VMM's memory, besides the guests'.
         vmm_bytes: u64,
     },
+    /// What the bare VMRUN loop took, if it was asked for.
+    Floor {
+        /// How often it went round.
+        rounds: u64,
+        /// TSC ticks.
+        ticks: u64,
+    },
     /// At the end, one for each VM.
     Exits {
         /// The VM's name.

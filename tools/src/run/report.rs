@@ -32,6 +32,15 @@ pub struct End {
     pub reason: String,
 }
 
+/// The bare VMRUN loop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Floor {
+    /// How often it went round.
+    pub rounds: u64,
+    /// TSC ticks.
+    pub ticks: u64,
+}
+
 /// What `--report` writes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -45,6 +54,9 @@ pub struct Report {
     pub tsc_hz: Option<u64>,
     /// The VMM's own memory.
     pub vmm_bytes: Option<u64>,
+    /// What the bare VMRUN loop took, if the VMM was asked to run it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub floor: Option<Floor>,
     /// The VMs, in the order of vm.toml.
     pub vms: Vec<Vm>,
 }
@@ -58,6 +70,7 @@ impl Report {
             ended: ending.clone(),
             tsc_hz: None,
             vmm_bytes: None,
+            floor: None,
             vms: Vec::new(),
         };
         for record in records {
@@ -72,6 +85,12 @@ impl Report {
                     for name in vms {
                         report.vm(name);
                     }
+                }
+                Record::Floor { rounds, ticks } => {
+                    report.floor = Some(Floor {
+                        rounds: *rounds,
+                        ticks: *ticks,
+                    });
                 }
                 Record::Exits {
                     vm,

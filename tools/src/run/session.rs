@@ -32,6 +32,8 @@ pub struct Plan {
     pub relay: bool,
     /// Whether a person's keys go to the serial port.
     pub interactive: bool,
+    /// Whether a VMM runs, which on `Ctrl-] q` tells its counts and ends.
+    pub vmm: bool,
 }
 
 /// A run under way.
@@ -107,6 +109,9 @@ impl Session {
             }
         };
         drop(terminal);
+        if self.plan.vmm && !matches!(ending, Ending::Emulator { .. }) {
+            self.take_leave();
+        }
         if !self.at_line_start && self.plan.relay {
             let _ = writeln!(io::stdout());
         }
@@ -231,6 +236,28 @@ impl Session {
                 .is_some_and(|until| until.feed(&plain))
             {
                 return Ok(Some(Ending::Until));
+            }
+        }
+    }
+
+    /// Asks the VMM for its last records, and waits until they are there. A VMM that does not
+    /// answer is left to its fate: it is about to be killed.
+    fn take_leave(&mut self) {
+        const FAREWELL: &[u8] = b"\x1dq";
+        const PATIENCE: Duration = Duration::from_secs(2);
+        if self.qemu.to_com1.write_all(FAREWELL).is_err() {
+            return;
+        }
+        let mut line = &self.qemu.from_com1;
+        let end = Instant::now() + PATIENCE;
+        let mut unread = [0; 4096];
+        while let Some(left) = end.checked_duration_since(Instant::now()) {
+            let patience = PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::ZERO);
+            let mut lines = [PollFd::new(line.as_fd(), PollFlags::POLLIN)];
+            if poll(&mut lines, patience).is_ok_and(|ready| ready > 0)
+                && line.read(&mut unread).is_ok_and(|count| count == 0)
+            {
+                return;
             }
         }
     }

@@ -1,6 +1,6 @@
 //! As much of gdb's remote protocol as it takes to answer for a function of the VMM.
 
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -71,7 +71,7 @@ fn ask(line: &mut UnixStream, packet: &str) -> String {
     line.write_all(format!("${packet}#{sum:02x}").as_bytes())
         .expect("a packet to the stub");
     let mut answer = String::new();
-    let mut bytes = line
+    let mut bytes = BufReader::new(&*line)
         .bytes()
         .map(|byte| byte.expect("an answer of the stub"));
     // `+` acknowledges ours; `$` begins the answer, `#` and two digits end it.

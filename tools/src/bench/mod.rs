@@ -1,0 +1,126 @@
+//! `cargo bench-exits`: what each gate costs, measured here and now.
+//!
+//! Two boots of one policy. Under `-icount shift=0,sleep=off` the time-stamp counter counts
+//! instructions, to the instruction the same in every run; without it, it counts time, of which
+//! only the ratio to the bare VMRUN loop of the same run means anything. Both runs are `run-qemu`
+//! as a person would call it.
+
+mod figures;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use clap::Args;
+
+use crate::failure::{Doing, Failure, Result, Status};
+use crate::progress::{produce, say};
+use crate::table::{self, grouped};
+use figures::{Figures, Row};
+
+const POLICY: &str = include_str!("bench.toml");
+
+/// Measures what each exit costs: instructions for a round trip, and time as a ratio to a bare
+/// VMRUN loop in the same run
+#[derive(Args, Clone, Debug)]
+pub struct BenchExits {
+    /// Write the figures to FILE, in JSON
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub fn run(command: &BenchExits) -> Result<Status> {
+    let folder = tempfile::tempdir().doing(|| "make a temporary folder".to_string())?;
+    let policy = folder.path().join("bench.toml");
+    write(&policy, POLICY)?;
+
+    say("counting instructions");
+    let counted = boot(&policy, folder.path(), &["--icount"])?;
+    say("measuring time");
+    let timed = boot(&policy, folder.path(), &[])?;
+    let figures = Figures::new(&counted, &timed)?;
+
+    say("editing vm.toml and booting");
+    // A comment nobody wrote before, so that nothing of it can be built already.
+    write(&policy, &format!("{POLICY}# {:?}\n", Instant::now()))?;
+    let saved = Instant::now();
+    vmm(&policy, folder.path(), &["--until", "bench| "])?;
+    let first_line = saved.elapsed().as_secs_f64();
+
+    produce(&shown(&figures, first_line));
+    if let Some(path) = &command.report {
+        let text = serde_json::json!({ "figures": figures, "first_line_seconds": first_line });
+        write(path, &format!("{text:#}\n"))?;
+    }
+    Ok(Status::Good)
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).doing(|| format!("write {}", path.display()))
+}
+
+/// The tables for a person.
+fn shown(figures: &Figures, first_line: f64) -> String {
+    let or_nothing = |figure: Option<String>| figure.unwrap_or_default();
+    let rows = figures.rows.iter().map(|row: &Row| {
+        [
+            row.name.clone(),
+            row.instructions.to_string(),
+            format!("{:.2}", row.ratio),
+            or_nothing(row.kvm.map(|kvm| kvm.to_string())),
+        ]
+    });
+    let round_trips = table::numbers(
+        [
+            "Round trip",
+            "instructions",
+            "time / floor",
+            "KVM, instructions",
+        ],
+        rows,
+    );
+    format!(
+        "{round_trips}\n\n\
+         Instructions of the whole round trip, counters on, the guest's loop of two included; the\n\
+         floor is a bare VMRUN loop with VMMCALL as guest. KVM: Linux 6.1 on QEMU 7.2's emulated\n\
+         EPYC, which has no nRIP, so that KVM decodes instructions in software there.\n\n\
+         The VMM's own memory: {} KiB. From vm.toml saved to the guest's first line: {first_line:.1} s.\n",
+        grouped(figures.vmm_bytes / 1024),
+    )
+}
+
+/// One boot with the bare loop before it: standard output, and the report.
+fn boot(policy: &Path, folder: &Path, options: &[&str]) -> Result<figures::Run> {
+    let report = folder.join("report.json");
+    let mut words = vec!["--report", report.to_str().unwrap_or_default()];
+    words.extend(options);
+    words.extend(["--", "-append", "floor floor"]);
+    let output = vmm(policy, folder, &words)?;
+    let report = std::fs::read(&report).doing(|| "read the report of the run".to_string())?;
+    let report = serde_json::from_slice(&report)
+        .map_err(|error| Failure::host(format!("the report of the run makes no sense: {error}")))?;
+    Ok(figures::Run { output, report })
+}
+
+/// This very program's `run-qemu`; its standard output.
+fn vmm(policy: &Path, folder: &Path, options: &[&str]) -> Result<String> {
+    let program = std::env::current_exe().doing(|| "find this program".to_string())?;
+    let finished = Command::new(program)
+        .args(["run-qemu", "--config"])
+        .arg(policy)
+        .args(options)
+        .current_dir(folder)
+        .stdin(std::process::Stdio::null())
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .doing(|| "start run-qemu".to_string())?;
+    if !finished.status.success() {
+        return Err(Failure::host(format!(
+            "the benchmark's boot ended with {}:\n{}",
+            finished.status,
+            String::from_utf8_lossy(&finished.stdout)
+        )));
+    }
+    Ok(String::from_utf8_lossy(&finished.stdout).into_owned())
+}
