@@ -160,34 +160,6 @@ pub fn set_intercept(control: &mut Control, code: ExitCode, on: bool) {
     }
 }
 
-/// Sets or clears the intercept bit of `code`; nothing for exits without a bit.
-pub fn set_intercept(control: &mut Control, code: ExitCode, on: bool) {
-    let Intercept::Bit { offset, bit } = code.exit().intercept else {
-        return;
-    };
-    let put = |word: &mut u32| *word = *word & !(1 << bit) | u32::from(on) << bit;
-    // Reads of registers are the low half of their word, writes the high half.
-    let put_half = |low: &mut u16, high: &mut u16| {
-        let mut word = u32::from(*low) | u32::from(*high) << 16;
-        put(&mut word);
-        (*low, *high) = (word as u16, (word >> 16) as u16);
-    };
-    match offset {
-        0x000 => put_half(
-            &mut control.intercept_cr_read,
-            &mut control.intercept_cr_write,
-        ),
-        0x004 => put_half(
-            &mut control.intercept_dr_read,
-            &mut control.intercept_dr_write,
-        ),
-        0x008 => put(&mut control.intercept_exceptions),
-        0x00c => put(&mut control.intercept_misc1),
-        0x010 => put(&mut control.intercept_misc2),
-        _ => put(&mut control.intercept_misc3),
-    }
-}
-
 fn map_fits(base: u64, bytes: u64, max_physical: u64) -> bool {
     base.is_multiple_of(4096)
         && base
@@ -251,23 +223,6 @@ mod tests {
     #[test]
     fn a_legal_vmcb_passes() {
         assert_eq!(validate(&legal(), MEMORY), Ok(()));
-    }
-
-    #[test]
-    fn setting_an_intercept_changes_it_and_no_other() {
-        let is_set = |vmcb: &Vmcb| -> Vec<bool> {
-            EXITS.iter().map(|e| intercepts(vmcb, e.code)).collect()
-        };
-        for (index, exit) in EXITS.iter().enumerate() {
-            let has_bit = matches!(exit.intercept, Intercept::Bit { .. });
-            let mut vmcb = Vmcb::zeroed();
-            set_intercept(&mut vmcb.control, exit.code, true);
-            let mut expected = vec![false; EXITS.len()];
-            expected[index] = has_bit;
-            assert_eq!(is_set(&vmcb), expected, "{}", exit.name);
-            set_intercept(&mut vmcb.control, exit.code, false);
-            assert_eq!(is_set(&vmcb), vec![false; EXITS.len()], "{}", exit.name);
-        }
     }
 
     /// Each condition of APM 15.5.1, broken by itself, is found and the field named.
