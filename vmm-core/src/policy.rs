@@ -47,6 +47,10 @@ pub struct VmPolicy {
     pub npt: bool,
     /// Whether HLT with interrupts off counts as a crash rather than as a good end.
     pub halted_is_crash: bool,
+    /// What is flushed from the TLB when a translation of the guest has changed.
+    pub tlb: TlbFlush,
+    /// Where the CPU that it sees differs from the VMM's own model, by leaf and ascending.
+    pub cpuid: &'static [CpuidRule],
     /// The devices it sees.
     pub devices: DeviceSet,
     /// Writes the policy's part of the VMCB control area, which is all zero before.
@@ -59,6 +63,32 @@ pub struct VmPolicy {
     pub msrs: &'static [MsrRule],
     /// What the CPU must offer, and which line of `vm.toml` wants it.
     pub needs: &'static [Need],
+}
+
+/// What is flushed from the TLB when a translation of the guest has changed (APM 15.16.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlbFlush {
+    /// This VM's entries where the CPU can flush by ASID, else all.
+    Auto,
+    /// This VM's entries; the CPU can, or the VMM refuses to start.
+    Asid,
+    /// Everything.
+    All,
+}
+
+/// A leaf of CPUID that differs from the VMM's model. Registers go from EAX to EDX.
+#[derive(Clone, Copy, Debug)]
+pub struct CpuidRule {
+    /// EAX.
+    pub leaf: u32,
+    /// ECX, for the leaves that look at it.
+    pub subleaf: u32,
+    /// The bits that stay as the model has them.
+    pub keep: [u32; 4],
+    /// The bits that are the host's.
+    pub host: [u32; 4],
+    /// The bits that are set.
+    pub set: [u32; 4],
 }
 
 /// A CPU feature that the policy relies on.

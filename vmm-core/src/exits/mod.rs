@@ -14,6 +14,7 @@ pub mod inject;
 pub mod interrupt;
 pub mod invalid;
 pub mod io;
+pub mod limit;
 pub mod log;
 pub mod monitor;
 pub mod msr;
@@ -25,6 +26,7 @@ pub mod svm;
 pub mod tsc;
 pub mod unexpected;
 pub mod vmmcall;
+pub mod when;
 pub mod write_trap;
 
 use intercepts::vmcb::control::tlb;

@@ -1,5 +1,7 @@
 //! Handlers as functions of a vCPU and a VM: no CPU is needed to test them.
 
+mod rules;
+
 use intercepts::vmcb::control::{shadow, vintr};
 use intercepts::{Event, ExitCode};
 
@@ -7,7 +9,7 @@ use super::*;
 use crate::addr::Gpa;
 use crate::devices::{DeviceSet, Devices, UnixTime};
 use crate::host::tsc::Tsc;
-use crate::policy::{Dispatch, IoAction, IoRule, MsrAction, MsrRule, VmPolicy};
+use crate::policy::{Dispatch, IoAction, IoRule, MsrAction, MsrRule, TlbFlush, VmPolicy};
 use crate::vm::clock::GuestClock;
 use crate::vm::cpuid::CpuidModel;
 use crate::vm::denials::Denials;
@@ -26,6 +28,8 @@ const QUIET: VmPolicy = VmPolicy {
     memory: MEMORY as u64,
     asid: 1,
     npt: true,
+    tlb: TlbFlush::Auto,
+    cpuid: &[],
     halted_is_crash: false,
     devices: DeviceSet::all(),
     init_vmcb: |_| (),

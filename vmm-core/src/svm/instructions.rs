@@ -3,6 +3,7 @@
 //! Each acts on the CPU it runs on. Handlers call them only while their vCPU is loaded.
 
 use core::arch::asm;
+use core::arch::x86_64::__cpuid_count;
 
 use crate::addr::Hpa;
 
@@ -11,6 +12,12 @@ use crate::addr::Hpa;
 pub fn wbinvd() {
     // SAFETY: WBINVD changes no memory contents and no register.
     unsafe { asm!("wbinvd", options(nostack, preserves_flags)) };
+}
+
+/// What the CPU itself answers for a leaf and subleaf of CPUID.
+pub fn cpuid(leaf: u32, subleaf: u32) -> [u32; 4] {
+    let answer = __cpuid_count(leaf, subleaf);
+    [answer.eax, answer.ebx, answer.ecx, answer.edx]
 }
 
 /// Reads an MSR that the caller knows to exist.

@@ -3,6 +3,11 @@
 //! It promises only what the VMM keeps: no APIC, x2APIC, XSAVE, AVX, MTRR, PAT, MCA, MONITOR
 //! or SVM. What the host itself lacks is not promised either.
 
+use heapless::Vec;
+use intercepts::has_subleaves;
+
+use crate::policy::CpuidRule;
+
 /// EAX, EBX, ECX, EDX.
 pub type Leaf = [u32; 4];
 
@@ -11,10 +16,19 @@ pub type Leaf = [u32; 4];
 pub struct CpuidModel {
     /// Leaves 0 and 1, leaves 8000_0000h to 8000_0008h, and the zeroes of all others.
     leaves: [Leaf; STANDARD + EXTENDED + 1],
+    /// Leaves that the policy adds, by leaf and subleaf.
+    added: Vec<((u32, u32), Leaf), MAX_ADDED>,
 }
+
+/// As many leaves as a policy may add to the model.
+pub const MAX_ADDED: usize = 16;
 
 const STANDARD: usize = 2;
 const EXTENDED: usize = 9;
+
+/// The first of the extended leaves, and the last that the model has.
+const EXTENDED_FIRST: u32 = 0x8000_0000;
+const EXTENDED_LAST: u32 = 0x8000_0008;
 
 const VENDOR: &[u8; 12] = b"Tollgate CPU";
 const BRAND: &[u8; 48] = b"Tollgate virtual CPU, model minimal\0\0\0\0\0\0\0\0\0\0\0\0\0";
@@ -81,23 +95,64 @@ impl CpuidModel {
                 [sizes & 0xffff, 0, 0, 0],
                 [0; 4],
             ],
+            added: Vec::new(),
         }
+    }
+
+    /// The model as a policy changes it, on a host that answers a leaf and a subleaf of CPUID
+    /// with `host`. The largest leaf grows with what is added, unless a rule is about it.
+    pub fn with(mut self, rules: &[CpuidRule], host: impl Fn(u32, u32) -> Leaf) -> Self {
+        for rule in rules {
+            let host = host(rule.leaf, rule.subleaf);
+            let model = self.leaf(rule.leaf);
+            let changed = core::array::from_fn(|i| {
+                model[i] & rule.keep[i] | host[i] & rule.host[i] | rule.set[i]
+            });
+            match index(rule.leaf) {
+                Some(index) if rule.subleaf == 0 => self.leaves[index] = changed,
+                // The policy's checks hold it to as many as fit.
+                _ => drop(self.added.push(((rule.leaf, rule.subleaf), changed))),
+            }
+        }
+        for largest in [0, EXTENDED_FIRST] {
+            let added = self.added.iter().map(|((leaf, _), _)| *leaf);
+            let range = added.filter(|leaf| (largest..=largest | 0xffff).contains(leaf));
+            if let (Some(last), Some(index)) = (range.max(), index(largest))
+                && rules.iter().all(|rule| rule.leaf != largest)
+            {
+                let register = &mut self.leaves[index][0];
+                *register = last.max(*register);
+            }
+        }
+        self
+    }
+
+    /// What CPUID returns for a leaf that the policy added.
+    pub fn added(&self, leaf: u32, subleaf: u32) -> Option<Leaf> {
+        let subleaf = if has_subleaves(leaf) { subleaf } else { 0 };
+        let added = self.added.iter().find(|(at, _)| *at == (leaf, subleaf));
+        added.map(|(_, registers)| *registers)
     }
 
     /// What CPUID returns for `leaf`; zeroes for a leaf that the model does not have.
     #[inline(always)]
     pub fn leaf(&self, leaf: u32) -> Leaf {
-        let index = match leaf {
-            0..=1 => leaf as usize,
-            0x8000_0000..=0x8000_0008 => (leaf - 0x8000_0000) as usize + STANDARD,
-            _ => STANDARD + EXTENDED,
-        };
-        self.leaves[index]
+        self.leaves[index(leaf).unwrap_or(STANDARD + EXTENDED)]
     }
 
     /// Whether the model has a CPU with this leaf 8000_0001 EDX bit.
     pub fn has_extended_edx(&self, bit: u8) -> bool {
         self.leaf(0x8000_0001)[3] >> bit & 1 != 0
+    }
+}
+
+/// Where the model has a leaf.
+#[inline(always)]
+const fn index(leaf: u32) -> Option<usize> {
+    match leaf {
+        0..=1 => Some(leaf as usize),
+        EXTENDED_FIRST..=EXTENDED_LAST => Some((leaf - EXTENDED_FIRST) as usize + STANDARD),
+        _ => None,
     }
 }
 

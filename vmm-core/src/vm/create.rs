@@ -11,6 +11,7 @@ use crate::host::frames::Frames;
 use crate::host::tsc::Tsc;
 use crate::policy::VmPolicy;
 use crate::svm::features::Svm;
+use crate::svm::instructions;
 use crate::svm::npt::{self, Table, TablePages};
 use crate::svm::permissions::{self, IOPM_BYTES, MSRPM_BYTES};
 use crate::vm::clock::GuestClock;
@@ -87,7 +88,7 @@ pub fn create(
         dispatch: policy.dispatch,
         memory,
         devices: Devices::new(policy.devices, policy.memory, around.wall),
-        cpuid: CpuidModel::minimal(around.cpuid),
+        cpuid: CpuidModel::minimal(around.cpuid).with(policy.cpuid, instructions::cpuid),
         clock: GuestClock::start(around.tsc),
         stats: Stats::default(),
         denials: Denials::default(),

@@ -1,6 +1,6 @@
 //! How often a VM stopped, for what, and how long the VMM took over it.
 
-use intercepts::{EXITS, Exit, SLOTS, slot};
+use intercepts::{EXITS, Exit, ExitCode, SLOTS, slot};
 
 /// One exit's count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +34,11 @@ impl Stats {
         let count = &mut self.counts[usize::from(slot)];
         count.count += 1;
         count.cycles = count.cycles.wrapping_add(cycles);
+    }
+
+    /// How many exits of this code have been handled.
+    pub fn count(&self, code: ExitCode) -> u64 {
+        self.counts[usize::from(slot(code as u64))].count
     }
 
     /// Each exit that happened, in the order of the codes.
