@@ -4,7 +4,10 @@ use intercepts::Exit;
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
 use vmm_config::lowered::{Gate, Handler, Vm};
+use vmm_config::words::{Test, Then, Word};
+use vmm_config::written::Condition;
 
+use super::rules::hex;
 use super::variant;
 
 pub(super) fn name(index: usize) -> Ident {
@@ -33,10 +36,13 @@ pub(super) fn table(index: usize, vm: &Vm) -> TokenStream {
 
 /// Whether a gate does more than call a function that exists.
 fn has_function(gate: &Gate) -> bool {
-    gate.log || matches!(gate.handler, Handler::Inject { .. })
+    gate.log
+        || gate.limit.is_some()
+        || !gate.rules.is_empty()
+        || matches!(gate.handler, Handler::Inject { .. })
 }
 
-fn function_name(index: usize, exit: &Exit) -> Ident {
+pub(super) fn function_name(index: usize, exit: &Exit) -> Ident {
     format_ident!("vm{index}_{}", exit.name.replace(['.', '-'], "_"))
 }
 
@@ -54,15 +60,39 @@ fn path(handler: &Handler) -> TokenStream {
     }
 }
 
-/// The function of a gate that logs first, or that injects an exception of its own.
+/// The function of a gate that counts, looks at conditions, logs, or injects.
 fn function(index: usize, gate: &Gate) -> Option<TokenStream> {
     if !has_function(gate) {
         return None;
     }
     let name = function_name(index, gate.exit);
-    let log = gate.log.then(|| quote! { exits::log::entry(vcpu, vm); });
-    let path = path(&gate.handler);
-    let more = match gate.handler {
+    let limit = gate
+        .limit
+        .map(|(exits, then)| limit(gate.exit, exits, then));
+    let rules = gate.rules.iter().map(|rule| {
+        let conditions = rule
+            .conditions
+            .iter()
+            .map(|condition| holds(gate.exit, *condition));
+        let (log, call) = call(&rule.handler, rule.log);
+        quote! { if #(#conditions)&&* { #log return #call; } }
+    });
+    let (log, call) = call(&gate.handler, gate.log);
+    Some(quote! {
+        fn #name(vcpu: &mut ::vmm_core::vm::Vcpu, vm: &mut ::vmm_core::vm::Vm) -> exits::Outcome {
+            #limit
+            #(#rules)*
+            #log
+            #call
+        }
+    })
+}
+
+/// `exits::log::entry(vcpu, vm);`, where it is logged, and `exits::tsc::emulate(vcpu, vm)`.
+fn call(handler: &Handler, is_logged: bool) -> (Option<TokenStream>, TokenStream) {
+    let log = is_logged.then(|| quote! { exits::log::entry(vcpu, vm); });
+    let path = path(handler);
+    let more = match *handler {
         Handler::Inject { vector, error } => {
             let error = match error {
                 Some(error) => quote! { Some(#error) },
@@ -72,10 +102,39 @@ fn function(index: usize, gate: &Gate) -> Option<TokenStream> {
         }
         _ => TokenStream::new(),
     };
-    Some(quote! {
-        fn #name(vcpu: &mut ::vmm_core::vm::Vcpu, vm: &mut ::vmm_core::vm::Vm) -> exits::Outcome {
-            #log
-            #path(vcpu, vm #more)
+    (log, quote! { #path(vcpu, vm #more) })
+}
+
+/// What comes after the last exit that is answered.
+fn limit(exit: &Exit, exits: u64, then: Then) -> TokenStream {
+    let code = variant(exit.code);
+    let end = match then {
+        Then::Stop => quote! { exits::limit::stop(vcpu, vm, ExitCode::#code, #exits) },
+        Then::Pass => quote! { exits::limit::pass(vcpu, ExitCode::#code) },
+    };
+    quote! {
+        if exits::limit::is_past(vm, ExitCode::#code, #exits) {
+            return #end;
         }
-    })
+    }
+}
+
+/// The expression that is true where a condition holds.
+fn holds(exit: &Exit, condition: Condition) -> TokenStream {
+    let Condition { test, first, last } = condition;
+    if test == Test::Write {
+        let function = match exit.family {
+            "msr" => format_ident!("is_wrmsr"),
+            _ => format_ident!("is_out"),
+        };
+        let not = (last == 0).then(|| quote! { ! });
+        return quote! { #not exits::when::#function(vcpu) };
+    }
+    let function = format_ident!("{}", test.name());
+    let (low, high) = (hex(first), hex(last));
+    if first == last {
+        quote! { exits::when::#function(vcpu) == #low }
+    } else {
+        quote! { (#low..=#high).contains(&exits::when::#function(vcpu)) }
+    }
 }

@@ -13,7 +13,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
 use vmm_config::Lowered;
 use vmm_config::lowered::{Need, Route, Vm};
-use vmm_config::words::{Halted, Word};
+use vmm_config::words::{Flush, Halted, Word};
 
 /// `POLICY`, in a module with everything it refers to.
 pub fn policy(lowered: &Lowered) -> TokenStream {
@@ -73,6 +73,8 @@ fn vm_policy(index: usize, vm: &Vm, file: &str) -> TokenStream {
     let dispatch = dispatch::name(index);
     let io = vm.io.iter().map(rules::io);
     let msrs = vm.msrs.iter().map(rules::msr);
+    let tlb = tlb(vm.tlb);
+    let cpuid = vm.cpuid.iter().map(rules::cpuid);
     let needs = vm.needs.iter().map(|wanted| need(wanted, file));
     quote! {
         policy::VmPolicy {
@@ -82,6 +84,8 @@ fn vm_policy(index: usize, vm: &Vm, file: &str) -> TokenStream {
             asid: #asid,
             npt: #npt,
             halted_is_crash: #halted_is_crash,
+            tlb: #tlb,
+            cpuid: &[#(#cpuid),*],
             devices: #devices,
             init_vmcb: #init,
             dispatch: &#dispatch,
@@ -90,6 +94,11 @@ fn vm_policy(index: usize, vm: &Vm, file: &str) -> TokenStream {
             needs: &[#(#needs),*],
         }
     }
+}
+
+fn tlb(flush: Flush) -> TokenStream {
+    let flush = variant(flush);
+    quote! { policy::TlbFlush::#flush }
 }
 
 /// The devices as one constant expression.

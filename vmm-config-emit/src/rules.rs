@@ -1,8 +1,8 @@
-//! Port and MSR rules.
+//! Port, MSR and CPUID rules.
 
 use proc_macro2::{Literal, TokenStream};
 use quote::quote;
-use vmm_config::lowered::{IoRule, MsrRule};
+use vmm_config::lowered::{CpuidRule, IoRule, MsrRule};
 
 use super::variant;
 
@@ -32,6 +32,28 @@ pub(super) fn msr(rule: &MsrRule) -> TokenStream {
             last: #last,
             read: policy::MsrAction::#read,
             write: policy::MsrAction::#write,
+        }
+    }
+}
+
+pub(super) fn cpuid(rule: &CpuidRule) -> TokenStream {
+    let registers = |registers: [u32; 4]| {
+        let registers = registers.map(|register| hex(register.into()));
+        quote! { [#(#registers),*] }
+    };
+    let (leaf, subleaf) = (hex(rule.leaf.leaf.into()), hex(rule.leaf.subleaf.into()));
+    let (keep, host, set) = (
+        registers(rule.keep),
+        registers(rule.host),
+        registers(rule.set),
+    );
+    quote! {
+        policy::CpuidRule {
+            leaf: #leaf,
+            subleaf: #subleaf,
+            keep: #keep,
+            host: #host,
+            set: #set,
         }
     }
 }

@@ -3,7 +3,7 @@
 use intercepts::vmcb::{self, Vmcb};
 use intercepts::{ExitCode, Feature};
 use vmm_core::devices::DeviceSet;
-use vmm_core::policy::{IoAction, LogLevel, MsrAction, RouteTo};
+use vmm_core::policy::{IoAction, LogLevel, MsrAction, RouteTo, TlbFlush};
 
 /// What `boot/src/handlers.rs` is to the real policy.
 mod handlers {
@@ -27,7 +27,7 @@ fn vmcb_of(vm: usize) -> Vmcb {
 #[test]
 fn the_policy_holds_what_the_file_says() {
     assert_eq!((POLICY.quantum_us, POLICY.log), (500, LogLevel::Debug));
-    let [first, second] = POLICY.vms else {
+    let [first, second, third] = POLICY.vms else {
         panic!("{} VMs", POLICY.vms.len())
     };
     assert_eq!(
@@ -42,7 +42,8 @@ fn the_policy_holds_what_the_file_says() {
         (second.devices, second.halted_is_crash),
         (DeviceSet::empty(), true)
     );
-    assert_eq!((first.asid, second.asid), (2, 1));
+    assert_eq!((first.asid, second.asid, third.asid), (2, 1, 3));
+    assert_eq!((first.tlb, third.tlb), (TlbFlush::Auto, TlbFlush::All));
 }
 
 #[test]
@@ -62,6 +63,92 @@ fn port_and_msr_rules_and_routes_arrive() {
         .map(|route| (route.line, route.to))
         .collect();
     assert_eq!(routes, [(1, RouteTo::Vmm), (5, RouteTo::Vm(1))]);
+}
+
+#[test]
+fn the_cpu_model_changes_as_the_file_says() {
+    let rules = POLICY.vms[2].cpuid;
+    let [features, invented] = rules else {
+        panic!("{} rules", rules.len())
+    };
+    let (sse3, aes, hypervisor) = (1 << 0, 1 << 25, 1 << 31);
+    assert_eq!((features.leaf, invented.leaf), (1, 0x4000_0000));
+    assert_eq!(!features.keep[2], sse3 | aes | hypervisor);
+    assert_eq!((features.host[2], features.set[2]), (aes, hypervisor));
+    assert_eq!(invented.keep, [0, 0, u32::MAX, u32::MAX]);
+    assert_eq!(invented.set, [0x4000_0000, 0x6c6c_6f54, 0, 0]);
+}
+
+/// What `vmm-config` knows of the VMM and cannot read there.
+mod agreement {
+    use vmm_config::ports::{DEVICE_PORTS, POWER_PORTS};
+    use vmm_config::written::CpuidLeaf;
+    use vmm_config::{limits, words};
+    use vmm_core::devices::{DeviceSet, Devices, UnixTime};
+    use vmm_core::vm::cpuid::{CpuidModel, MAX_ADDED};
+
+    /// The devices' ports and the power switch's are exactly what the VMM's devices answer.
+    #[test]
+    fn the_ports_of_the_devices_are_those_that_the_vmm_answers() {
+        use words::Word;
+        let is_in = |ports: &[(u16, u16)], port| {
+            ports
+                .iter()
+                .any(|(first, last)| (*first..=*last).contains(&port))
+        };
+        let ours = |device: &words::Device| match device {
+            words::Device::Pic => DeviceSet::PIC,
+            words::Device::Pit => DeviceSet::PIT,
+            words::Device::Uart => DeviceSet::UART,
+            words::Device::Keyboard => DeviceSet::KEYBOARD,
+            words::Device::Vga => DeviceSet::VGA,
+            words::Device::Rtc => DeviceSet::RTC,
+        };
+        let sets = words::Device::ALL.iter().map(|device| vec![*device]);
+        for set in sets.chain([Vec::new(), words::Device::ALL.to_vec()]) {
+            let theirs = set
+                .iter()
+                .map(ours)
+                .fold(DeviceSet::empty(), DeviceSet::union);
+            let devices = Devices::new(theirs, 64 << 20, UnixTime(0));
+            for port in 0..=u16::MAX {
+                let listed = is_in(POWER_PORTS, port)
+                    || DEVICE_PORTS
+                        .iter()
+                        .any(|(device, ports)| set.contains(device) && is_in(ports, port));
+                assert_eq!(devices.owns(port), listed, "port {port:#x} with {set:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_limits_are_the_vmms_own() {
+        assert_eq!(limits::VMS, vmm_core::MAX_VMS);
+        assert_eq!(limits::CPUID_LEAVES, MAX_ADDED);
+    }
+
+    #[test]
+    fn the_leaves_of_the_cpu_model_are_those_of_the_vmm() {
+        let model = CpuidModel::minimal(|_| [u32::MAX; 4]);
+        for leaf in (0..0x20)
+            .chain(0x4000_0000..0x4000_0010)
+            .chain(0x8000_0000..0x8000_0030)
+        {
+            let is_known = vmm_config::is_of_cpu_model(CpuidLeaf { leaf, subleaf: 0 });
+            assert!(is_known || model.leaf(leaf) == [0; 4], "{leaf:#x}");
+        }
+        for largest in [0, 0x8000_0000] {
+            let last = model.leaf(largest)[0];
+            assert!(vmm_config::is_of_cpu_model(CpuidLeaf {
+                leaf: last,
+                subleaf: 0
+            }));
+            assert!(!vmm_config::is_of_cpu_model(CpuidLeaf {
+                leaf: last + 1,
+                subleaf: 0
+            }));
+        }
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@
 pub mod expand;
 pub mod finding;
 pub mod handlers;
+pub mod limits;
 pub mod lowered;
 pub mod machine;
 pub mod ports;
@@ -32,6 +33,7 @@ use std::path::Path;
 
 pub use finding::{Finding, Report, Severity};
 pub use handlers::Handlers;
+pub use lower::cpuid::is_of_model as is_of_cpu_model;
 pub use lowered::Lowered;
 pub use machine::Machine;
 pub use source::Source;

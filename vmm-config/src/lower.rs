@@ -1,16 +1,19 @@
 //! From a policy that keeps every rule to [`Lowered`].
 
+pub(crate) mod cpuid;
+
 use intercepts::vmcb::{self, Control, Field};
 use intercepts::{Action, Actions, Denial, Exit, Feature, Finish, Intercept};
 
 use crate::finding::Report;
 use crate::lowered::{
-    FieldValue, Gate, Handler, InterceptBit, IoRule, Lowered, MsrRule, Need, Origin, Route, Vm,
+    FieldValue, Gate, Handler, InterceptBit, IoRule, Lowered, MsrRule, Need, Origin, Origins,
+    Route, Rule, Vm,
 };
 use crate::resolve::{Gate as Resolved, Policy};
-use crate::source::{Source, Span};
-use crate::words::IoAction;
-use crate::written::{self, Answer};
+use crate::source::{At, Source, Span};
+use crate::words::{Flush, IoAction};
+use crate::written::{self, Answer, Said};
 
 /// Lowers a policy that has passed every check.
 pub(crate) fn lower(policy: &Policy, source: &Source, warnings: Report) -> Lowered {
@@ -37,6 +40,10 @@ pub(crate) fn lower(policy: &Policy, source: &Source, warnings: Report) -> Lower
                 .vms
                 .iter()
                 .position(|vm| vm.name.value == line.to.value),
+            origin: document
+                .said
+                .contains_key("irq")
+                .then(|| origin(line.line.span)),
         })
         .collect();
     routes.sort_by_key(|route| route.line);
@@ -47,8 +54,14 @@ pub(crate) fn lower(policy: &Policy, source: &Source, warnings: Report) -> Lower
         log: document.log,
         vms,
         routes,
+        origins: origins(&document.said, &origin),
         warnings,
     }
+}
+
+/// Where keys are said.
+fn origins(said: &Said, origin: &dyn Fn(Span) -> Origin) -> Origins {
+    said.iter().map(|(key, at)| (*key, origin(*at))).collect()
 }
 
 fn vm(
@@ -68,16 +81,17 @@ fn vm(
         .iter()
         .filter(|line| line.to.value == written.name.value)
         .filter_map(|line| line.ports)
-        .map(|ports| (ports.value, IoAction::Pass));
+        .map(|ports| (ports, IoAction::Pass));
     let mut io: Vec<_> = written
         .io
         .iter()
-        .map(|rule| (rule.ports.value, rule.action.value))
+        .map(|rule| (rule.ports, rule.action.value))
         .chain(of_lines)
-        .map(|((first, last), action)| IoRule {
-            first,
-            last,
+        .map(|(ports, action)| IoRule {
+            first: ports.value.0,
+            last: ports.value.1,
             action,
+            origin: origin(ports.span),
         })
         .collect();
     io.sort_by_key(|rule| rule.first);
@@ -89,11 +103,16 @@ fn vm(
             last: rule.msrs.value.1,
             read: rule.read.value,
             write: rule.write.value,
+            origin: origin(rule.msrs.span),
         })
         .collect();
     msrs.sort_by_key(|rule| rule.first);
+    let cpuid = cpuid::rules(&written.cpuid, origin);
     if msrs.iter().any(MsrRule::is_asked) {
-        ask_msr_rules(&mut gates);
+        ask_rules(&mut gates, "msr");
+    }
+    if cpuid.iter().any(|rule| !cpuid::is_of_model(rule.leaf)) {
+        ask_rules(&mut gates, "cpuid");
     }
     Vm {
         name: written.name.value.clone(),
@@ -104,6 +123,9 @@ fn vm(
         npt,
         halted: written.halted,
         tsc_offset: written.tsc_offset,
+        tlb: written.tlb.value,
+        cpuid,
+        origins: origins(&written.said, origin),
         devices: written.devices.clone(),
         vmcb: control_fields(&gates, asid, npt, written.tsc_offset),
         needs: needs(written, resolved, origin),
@@ -113,28 +135,46 @@ fn vm(
     }
 }
 
-/// The VMM's model of the MSRs is the short road of VMs without rules over MSRs; here the
-/// rules are asked first.
-fn ask_msr_rules(gates: &mut [Gate]) {
+/// `emulate` of MSRs and of CPUID is the short road of VMs that stay within the VMM's own
+/// model; with this, their rules are asked.
+fn ask_rules(gates: &mut [Gate], family: &str) {
     for gate in gates {
-        if let Handler::Vmm {
-            module: "msr",
-            function,
-        } = &mut gate.handler
-        {
-            *function = "by_rules";
+        let of_rules = gate.rules.iter_mut().map(|rule| &mut rule.handler);
+        for handler in of_rules.chain([&mut gate.handler]) {
+            if let Handler::Vmm { module, function } = handler
+                && *module == family
+            {
+                *function = "by_rules";
+            }
         }
     }
 }
 
 fn lower_gate(gate: &Resolved, origin: &dyn Fn(Span) -> Origin) -> Gate {
+    let entry = gate.entry.as_ref();
+    let rule = |rule: &written::Rule| Rule {
+        conditions: rule.conditions.iter().map(|at| at.value).collect(),
+        answer: rule.answer.value.clone(),
+        handler: handler(gate.exit, &rule.answer.value),
+        log: is_logged(&rule.answer.value, rule.log),
+        origin: origin(rule.answer.span),
+    };
     Gate {
         exit: gate.exit,
+        rules: entry.map_or_else(Vec::new, |entry| entry.when.iter().map(rule).collect()),
+        limit: entry
+            .and_then(|entry| entry.limit)
+            .map(|limit| (limit.exits.value, limit.then.value)),
         answer: gate.answer.clone(),
         handler: handler(gate.exit, &gate.answer),
         log: gate.log,
-        origin: gate.entry.as_ref().map(|entry| origin(entry.exit.span)),
+        origin: entry.map(|entry| origin(entry.exit.span)),
     }
+}
+
+/// Whether an answer says its exits on the log: as it is told, else by its nature.
+pub(crate) fn is_logged(answer: &Answer, said: Option<At<bool>>) -> bool {
+    said.map_or_else(|| *answer == Answer::Action(Action::Log), |log| log.value)
 }
 
 /// What handles an exit that is answered so.
@@ -245,6 +285,12 @@ fn needs(written: &written::Vm, gates: &[Resolved], origin: &dyn Fn(Span) -> Ori
         needs.push(Need {
             feature: Feature::NPT,
             origin,
+        });
+    }
+    if written.tlb.value == Flush::Asid {
+        needs.push(Need {
+            feature: Feature::FLUSH_BY_ASID,
+            origin: origin(written.tlb.span),
         });
     }
     for gate in gates {

@@ -4,6 +4,7 @@
 //! The VMM adds at run time what only it can know: the addresses of the permission maps and of
 //! the nested page table, and how it masks interrupts.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use intercepts::vmcb::Field;
@@ -12,8 +13,8 @@ use intercepts::{Exit, Feature};
 use crate::finding::Report;
 use crate::machine::Machine;
 use crate::source::Source;
-use crate::words::{Device, Halted, IoAction, LogLevel, MsrAction};
-use crate::written::{Answer, Image};
+use crate::words::{Device, Flush, Halted, IoAction, LogLevel, MsrAction, Then};
+use crate::written::{Answer, Condition, CpuidLeaf, Image};
 
 /// A policy, checked and resolved.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub struct Lowered {
     pub vms: Vec<Vm>,
     /// Who gets each physical line, ascending; a line not listed is masked.
     pub routes: Vec<Route>,
+    /// Where `machine`, `quantum` and `log` are said, as far as they are.
+    pub origins: Origins,
     /// What is allowed but probably not meant.
     pub warnings: Report,
 }
@@ -62,6 +65,10 @@ pub struct Vm {
     pub halted: Halted,
     /// Added to the TSC that the guest reads, in ticks.
     pub tsc_offset: i64,
+    /// What is flushed from the TLB when a translation changes.
+    pub tlb: Flush,
+    /// Where the CPU that it sees differs from the VMM's own model, by leaf.
+    pub cpuid: Vec<CpuidRule>,
     /// The devices it sees, in the order of [`Device`].
     pub devices: Vec<Device>,
     /// The fields of the VMCB that the policy decides and that are not zero, by offset.
@@ -72,6 +79,8 @@ pub struct Vm {
     pub io: Vec<IoRule>,
     /// MSR rules, ascending and disjoint.
     pub msrs: Vec<MsrRule>,
+    /// Where the keys of its `[[vm]]` are said, as far as they are.
+    pub origins: Origins,
     /// What the CPU must offer.
     pub needs: Vec<Need>,
 }
@@ -84,6 +93,9 @@ pub struct Origin {
     /// What stands on it, without indentation and comment.
     pub text: Arc<str>,
 }
+
+/// Where keys are said; a key that is not here has its default.
+pub type Origins = BTreeMap<&'static str, Origin>;
 
 /// A field of the VMCB and its value.
 #[derive(Debug)]
@@ -110,14 +122,48 @@ pub struct InterceptBit {
 pub struct Gate {
     /// The exit.
     pub exit: &'static Exit,
-    /// The answer, as the policy or the VMM's default gives it.
+    /// The rules of `when` before the last, the first that holds wins.
+    pub rules: Vec<Rule>,
+    /// The answer where no rule holds, as the policy or the VMM's default gives it.
     pub answer: Answer,
     /// What handles it.
     pub handler: Handler,
     /// Whether each such exit is said on the log first.
     pub log: bool,
+    /// So many are answered; what comes then.
+    pub limit: Option<(u64, Then)>,
     /// Where the policy says so; `None` for a default of the VMM.
     pub origin: Option<Origin>,
+}
+
+/// A rule of `when`.
+#[derive(Debug)]
+pub struct Rule {
+    /// What must hold, all of it.
+    pub conditions: Vec<Condition>,
+    /// The answer then.
+    pub answer: Answer,
+    /// What handles the exit then.
+    pub handler: Handler,
+    /// Whether it is said on the log first.
+    pub log: bool,
+    /// Where the policy says so.
+    pub origin: Origin,
+}
+
+/// A leaf of CPUID that differs from the VMM's model. Registers go from EAX to EDX.
+#[derive(Debug)]
+pub struct CpuidRule {
+    /// The leaf.
+    pub leaf: CpuidLeaf,
+    /// The bits that stay as the model has them.
+    pub keep: [u32; 4],
+    /// The bits that are the host's.
+    pub host: [u32; 4],
+    /// The bits that are set.
+    pub set: [u32; 4],
+    /// The first place that changes it.
+    pub origin: Origin,
 }
 
 /// The function that handles an exit.
@@ -142,7 +188,7 @@ pub enum Handler {
 }
 
 /// A rule for ports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IoRule {
     /// First port.
     pub first: u16,
@@ -150,10 +196,12 @@ pub struct IoRule {
     pub last: u16,
     /// What an access does.
     pub action: IoAction,
+    /// Where the policy says so.
+    pub origin: Origin,
 }
 
 /// A rule for MSRs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MsrRule {
     /// First MSR.
     pub first: u32,
@@ -163,6 +211,8 @@ pub struct MsrRule {
     pub read: MsrAction,
     /// What WRMSR does.
     pub write: MsrAction,
+    /// Where the policy says so.
+    pub origin: Origin,
 }
 
 impl MsrRule {
@@ -183,10 +233,12 @@ pub struct Need {
 }
 
 /// Who gets a physical interrupt line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// The line, 0-15.
     pub line: u8,
     /// The VM with this index in [`Lowered::vms`], or the VMM itself.
     pub vm: Option<usize>,
+    /// Where the policy says so; `None` for a default of the VMM.
+    pub origin: Option<Origin>,
 }

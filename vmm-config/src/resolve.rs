@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use intercepts::{Action, EXITS, Exit, ExitCode, Intercept};
 
 use crate::finding::Findings;
+use crate::lower::is_logged;
 use crate::near;
 use crate::rules;
 use crate::source::{At, Span};
@@ -159,10 +160,7 @@ fn gates(mut answers: Answers, npt: bool) -> Vec<Gate> {
         .filter_map(|exit| match answers.remove(&exit.code) {
             Some(entry) => Some(Gate {
                 exit,
-                log: entry.log.map_or_else(
-                    || entry.answer.value == Answer::Action(Action::Log),
-                    |log| log.value,
-                ),
+                log: is_logged(&entry.answer.value, entry.log),
                 answer: entry.answer.value.clone(),
                 entry: Some(entry),
             }),

@@ -65,10 +65,12 @@ rules! {
     UNKNOWN_EXIT Error "unknown-exit" "appendix C": "a set names exits by the manual's names, in lower case";
     UNKNOWN_ACTION Error "unknown-action": "an exit is answered by an action of the closed list, or by a handler";
     UNKNOWN_DEVICE Error "unknown-device": "a device is one that the VMM models";
+    UNKNOWN_CPUID Error "unknown-cpuid": "a CPUID feature is given by a known name, a leaf by number";
     UNKNOWN_MSR Error "unknown-msr": "an MSR is given by a known name or by number";
     ONE_ANSWER Error "one-answer": "an exit has one answer: an action or a handler";
     ANSWER_TWICE Error "answer-twice": "a set answers an exit once, however its name is spelt";
-    PARAMETER Error "parameter": "`vector` and `error` belong to `inject`, `log` to what is intercepted";
+    PARAMETER Error "parameter": "`vector` and `error` belong to `inject`, `log` and `limit` to what is intercepted, `then` to `limit`";
+    WHEN_LAST Error "when-last": "the rules of `when` have conditions, except the last one, which has none";
     IMAGE Error "image": "an image is `guest`, the workspace's own kernel, or a path with a `/`";
     NAME Error "name": "a VM's name is 1 to 32 letters, digits, `-` or `_`, and not `vmm`";
     CMDLINE Error "cmdline": "a kernel command line is one line of at most 1024 printable ASCII characters";
@@ -88,6 +90,10 @@ rules! {
     UNKNOWN_HANDLER Error "unknown-handler": "a handler is a `pub fn` in boot/src/handlers.rs";
     INJECTABLE Error "injectable" "15.20": "`inject` delivers an exception of vector 0 to 31, NMI excepted";
     ERROR_CODE Error "error-code" "8.2": "an exception has an error code exactly if the CPU pushes one for its vector";
+    WHEN_FITS Error "when-fits": "a condition looks at what its exit has";
+    WHEN_REACHED Warning "when-reached": "a rule of `when` holds for something that no rule before it takes";
+    WHEN_PASS Error "when-pass": "a rule of `when` answers an exit that has happened: too late to pass it";
+    LIMIT_FITS Error "limit-fits": "after its limit an exit is stopped or passed, if its kind can be";
     FEATURE Error "feature": "the target machine has the features that the policy relies on";
     NEVER_EXITS Warning "never-exits": "an emulator that does not take an exit cannot show it";
 
@@ -99,6 +105,12 @@ rules! {
     ASID_RANGE Error "asid-range" "15.5.1": "an ASID is below the number of ASIDs that the target has";
     ASID_SHARED Error "asid-shared" "15.16": "two VMs do not share an ASID: the TLB could not tell them apart";
     ASIDS_EXHAUSTED Error "asids-exhausted" "15.16": "each VM has an ASID of its own";
+    TLB_BY_ASID Error "tlb-by-asid" "15.16.1": "flushing by ASID needs a target that can";
+    CPUID_TWICE Error "cpuid-twice": "what CPUID says of a feature, or a leaf, is said once";
+    CPUID_SUBLEAF Error "cpuid-subleaf": "a subleaf is of a leaf that has some";
+    CPUID_LEAVES Error "cpuid-leaves": "at most 16 leaves are beyond those of the VMM's own model";
+    CPUID_UNKEPT Warning "cpuid-unkept": "a feature that is shown is one that the VMM keeps for the guest";
+    CPUID_SEEN Warning "cpuid-seen": "`[vm.cpuid]` works where the exit `cpuid` is intercepted";
     SHADOW_PAGING Error "shadow-paging" "15.25": "this version isolates memory by nested paging";
     MEMORY_PAGES Error "memory-pages": "guest memory is a whole number of 4 KiB pages";
     MEMORY_SIZE Error "memory-size": "a VM has from 2 MiB to 3 GiB of memory: kernels load at 1 MiB, and above 3 GiB a PC has devices";

@@ -1,6 +1,8 @@
 //! The words of `vm.toml` that are no exits: devices, actions of port and MSR rules, levels.
 //! Actions on exits are [`intercepts::Action`].
 
+use intercepts::{Exit, ExitCode};
+
 /// A closed choice of words.
 pub trait Word: Copy + Sized + 'static {
     /// What the words name: `device`.
@@ -74,6 +76,33 @@ words! {
         Stop "stop" "any access stops the VM";
     }
 
+    /// What becomes of an exit after the `limit` of its kind.
+    Then = "end of a limit" {
+        Stop "stop" "the VM is stopped";
+        Pass "pass" "the intercept is taken off: from then on the guest does it by itself";
+    }
+
+    /// What a rule of `when` looks at.
+    Test = "condition" {
+        Port "port" "the port of IN, OUT, INS or OUTS";
+        Write "write" "whether it is OUT, OUTS or WRMSR";
+        Msr "msr" "the MSR, from ECX";
+        Leaf "leaf" "the CPUID leaf, from EAX";
+        Subleaf "subleaf" "the CPUID subleaf, from ECX";
+        Number "number" "the number of the hypercall, from EAX";
+        ErrorCode "error_code" "the exception's error code";
+        Address "address" "the linear address that faulted";
+        Cpl "cpl" "the privilege level of the guest, 0 to 3";
+        Rip "rip" "the guest's RIP";
+    }
+
+    /// What is flushed from the TLB when a translation of the guest has changed.
+    Flush = "TLB policy" {
+        Auto "auto" "this VM's entries where the CPU can tell them apart, else all";
+        Asid "asid" "this VM's entries, which the CPU must tell apart";
+        All "all" "everything, other VMs' entries and the VMM's own too";
+    }
+
     /// How much the log shows.
     LogLevel = "log level" {
         Error "error" "only what ends something";
@@ -87,4 +116,43 @@ words! {
         End "end" "HLT with interrupts off ends the VM well";
         Crash "crash" "HLT with interrupts off is a crash";
     }
+}
+
+impl Test {
+    /// Whether an exit has what this looks at.
+    pub fn fits(self, exit: &Exit) -> bool {
+        match self {
+            Test::Port => exit.code == ExitCode::Ioio,
+            Test::Msr => exit.code == ExitCode::Msr,
+            Test::Write => matches!(exit.code, ExitCode::Ioio | ExitCode::Msr),
+            Test::Leaf | Test::Subleaf => exit.code == ExitCode::Cpuid,
+            Test::Number => exit.code == ExitCode::Vmmcall,
+            Test::ErrorCode => exception_vector(exit).is_some_and(pushes_error),
+            Test::Address => exit.code == ExitCode::ExceptionPf,
+            Test::Cpl | Test::Rip => true,
+        }
+    }
+
+    /// The largest value that it can have.
+    pub fn largest(self) -> u64 {
+        match self {
+            Test::Port | Test::ErrorCode => 0xffff,
+            Test::Write => 1,
+            Test::Msr | Test::Leaf | Test::Subleaf | Test::Number => u32::MAX.into(),
+            Test::Address | Test::Rip => u64::MAX,
+            Test::Cpl => 3,
+        }
+    }
+}
+
+/// The vector of an exit that stands for an exception.
+fn exception_vector(exit: &Exit) -> Option<u8> {
+    let first = ExitCode::ExceptionDe as u64;
+    let vector = (exit.code as u64).checked_sub(first)?;
+    u8::try_from(vector).ok().filter(|vector| *vector < 32)
+}
+
+/// Whether the CPU pushes an error code for a vector (APM 8.2).
+pub fn pushes_error(vector: u8) -> bool {
+    matches!(vector, 8 | 10..=14 | 17 | 21 | 29 | 30)
 }

@@ -2,11 +2,16 @@
 //!
 //! Sets are not resolved yet, and nothing here is checked beyond its own type.
 
-use intercepts::{Action, Exit};
+use std::collections::BTreeMap;
+
+use intercepts::{Action, CpuidFeature, Exit};
 
 use crate::machine::Machine;
 use crate::source::{At, Span};
-use crate::words::{Device, Halted, IoAction, LogLevel, MsrAction};
+use crate::words::{Device, Flush, Halted, IoAction, LogLevel, MsrAction, Test, Then};
+
+/// The keys that a table gives, and where; what is not here has its default.
+pub type Said = BTreeMap<&'static str, Span>;
 
 /// The whole file.
 #[derive(Debug)]
@@ -23,6 +28,8 @@ pub struct Document {
     pub vms: Vec<Vm>,
     /// `[irq]`.
     pub lines: Vec<Line>,
+    /// Where `machine`, `quantum`, `log` and `irq` are said.
+    pub said: Said,
 }
 
 /// A set of intercepts.
@@ -41,10 +48,45 @@ pub struct Set {
 pub struct Entry {
     /// The exit, at its key.
     pub exit: At<&'static Exit>,
-    /// The answer.
+    /// The rules of `when` before the last, the first that holds wins.
+    pub when: Vec<Rule>,
+    /// The answer where no rule holds.
     pub answer: At<Answer>,
     /// `log`, where it is said.
     pub log: Option<At<bool>>,
+    /// `limit` and `then`.
+    pub limit: Option<Limit>,
+}
+
+/// A rule of `when`.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// What must hold, all of it; at least one.
+    pub conditions: Vec<At<Condition>>,
+    /// The answer then.
+    pub answer: At<Answer>,
+    /// `log`, where it is said.
+    pub log: Option<At<bool>>,
+}
+
+/// That a value of the exit is in a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// Which value.
+    pub test: Test,
+    /// The least that it may be.
+    pub first: u64,
+    /// The largest that it may be.
+    pub last: u64,
+}
+
+/// How often an exit is answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// So often.
+    pub exits: At<u64>,
+    /// What comes then.
+    pub then: At<Then>,
 }
 
 /// How an exit is answered.
@@ -108,10 +150,40 @@ pub struct Vm {
     pub halted: Halted,
     /// `tsc_offset`, in ticks.
     pub tsc_offset: i64,
+    /// `tlb`.
+    pub tlb: At<Flush>,
+    /// `[vm.cpuid]`.
+    pub cpuid: Vec<At<CpuidChange>>,
+    /// Where its keys are said.
+    pub said: Said,
     /// Every `[[vm.io]]`.
     pub io: Vec<IoRule>,
     /// Every `[[vm.msr]]`.
     pub msrs: Vec<MsrRule>,
+}
+
+/// A change of the CPU model that the guest sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CpuidChange {
+    /// A feature is not there.
+    HideFeature(&'static CpuidFeature),
+    /// A feature is there if the host has it.
+    ShowFeature(&'static CpuidFeature),
+    /// A leaf is all zero.
+    HideLeaf(CpuidLeaf),
+    /// A leaf is the host's.
+    ShowLeaf(CpuidLeaf),
+    /// Registers of a leaf have these values, EAX to EDX; the others stay.
+    Set(CpuidLeaf, [Option<u32>; 4]),
+}
+
+/// A leaf of CPUID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CpuidLeaf {
+    /// EAX.
+    pub leaf: u32,
+    /// ECX, for the leaves that look at it; else 0.
+    pub subleaf: u32,
 }
 
 /// A rule for ports.

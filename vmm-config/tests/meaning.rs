@@ -7,7 +7,7 @@ use std::path::Path;
 use intercepts::vmcb::intercepts as is_intercepted;
 use intercepts::{ExitCode, Feature};
 use vmm_config::expand::Expanded;
-use vmm_config::lowered::{Handler, IoRule, Route, Vm};
+use vmm_config::lowered::{Handler, Vm};
 use vmm_config::words::{Device, IoAction, Word};
 use vmm_config::written::Image;
 use vmm_config::{Handlers, Lowered, Source};
@@ -202,24 +202,22 @@ fn a_line_brings_its_ports_to_the_vm_that_gets_it() {
          [[vm.io]]\nports = \"0x300-0x30f\"\naction = \"ignore\"\n\
          [irq]\n5 = { vm = \"demo\", ports = \"0x220-0x22f\" }\n1 = \"vmm\"\n",
     );
+    let routes: Vec<_> = policy
+        .routes
+        .iter()
+        .map(|route| (route.line, route.vm))
+        .collect();
+    assert_eq!(routes, [(1, None), (5, Some(0))]);
+    let rules: Vec<_> = policy.vms[0]
+        .io
+        .iter()
+        .map(|rule| (rule.first, rule.last, rule.action, rule.origin.line))
+        .collect();
     let expected = [
-        Route { line: 1, vm: None },
-        Route {
-            line: 5,
-            vm: Some(0),
-        },
+        (0x220, 0x22f, IoAction::Pass, 9),
+        (0x300, 0x30f, IoAction::Ignore, 6),
     ];
-    assert_eq!(policy.routes, expected);
-    let rule = |first, last, action| IoRule {
-        first,
-        last,
-        action,
-    };
-    let expected = [
-        rule(0x220, 0x22f, IoAction::Pass),
-        rule(0x300, 0x30f, IoAction::Ignore),
-    ];
-    assert_eq!(policy.vms[0].io, expected);
+    assert_eq!(rules, expected);
 }
 
 #[test]

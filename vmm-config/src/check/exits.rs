@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use intercepts::{Action, Exit, Finish, Intercept, Owner, VECTORS};
+use intercepts::{Action, Exit, Finish, VECTORS};
 
+use super::when::is_of_guest;
 use crate::finding::Findings;
 use crate::handlers::Handlers;
 use crate::lower;
@@ -11,11 +12,23 @@ use crate::lowered::Handler;
 use crate::near;
 use crate::resolve::Policy;
 use crate::rules;
+use crate::source::At;
+use crate::words::pushes_error;
 use crate::written::{Answer, Entry};
 
 /// Everything that any set says about an exit, used by a VM or not.
-fn entries(policy: &Policy) -> impl Iterator<Item = &Entry> {
+pub(super) fn entries(policy: &Policy) -> impl Iterator<Item = &Entry> {
     policy.document.sets.iter().flat_map(|set| &set.entries)
+}
+
+/// Every answer to an exit, those in rules of `when` too.
+fn answers(policy: &Policy) -> impl Iterator<Item = (&'static Exit, &At<Answer>)> {
+    entries(policy).flat_map(|entry| {
+        let ruled = entry.when.iter().map(|rule| &rule.answer);
+        ruled
+            .chain([&entry.answer])
+            .map(|answer| (entry.exit.value, answer))
+    })
 }
 
 /// What the VMs' sets come to, each entry once however many VMs use it.
@@ -30,7 +43,7 @@ fn used(policy: &Policy) -> impl Iterator<Item = &Entry> {
 }
 
 /// The actions that a person may write for an exit.
-fn fitting(exit: &Exit) -> String {
+pub(super) fn fitting(exit: &Exit) -> String {
     let names: Vec<_> = Action::ALL
         .into_iter()
         .filter(|action| exit.accepts(*action))
@@ -63,9 +76,8 @@ pub(super) fn answered_once(policy: &Policy, found: &mut Findings<'_>) {
 
 /// An action fits its exit; `count` and `log` have a method there.
 pub(super) fn action_fits(policy: &Policy, found: &mut Findings<'_>) {
-    for entry in entries(policy) {
-        let exit = entry.exit.value;
-        let Some(action) = entry.answer.value.action() else {
+    for (exit, answer) in answers(policy) {
+        let Some(action) = answer.value.action() else {
             continue;
         };
         if action == Action::Pass || exit.accepts(action) {
@@ -75,12 +87,12 @@ pub(super) fn action_fits(policy: &Policy, found: &mut Findings<'_>) {
         let draft = if counting && exit.finish == Finish::None {
             let message = format!("there is no way to {} `{}`", action.name(), exit.name);
             found
-                .add(&rules::COUNT_METHOD, entry.answer.span, message)
+                .add(&rules::COUNT_METHOD, answer.span, message)
                 .why(rules::COUNT_METHOD.demands, Some(exit.section))
         } else {
             let message = format!("`{}` does not fit `{}`", action.name(), exit.name);
             found
-                .add(&rules::ACTION_FITS, entry.answer.span, message)
+                .add(&rules::ACTION_FITS, answer.span, message)
                 .label(format!("{}: {}", action.name(), action.meaning()))
                 .why(
                     &format!("what causes {}: {}", exit.apm, exit.trigger),
@@ -104,9 +116,8 @@ fn is_built(exit: &'static Exit, action: Action) -> bool {
 
 /// The VMM has a handler for the action.
 pub(super) fn built(policy: &Policy, found: &mut Findings<'_>) {
-    for entry in entries(policy) {
-        let exit = entry.exit.value;
-        let Answer::Action(action) = entry.answer.value else {
+    for (exit, answer) in answers(policy) {
+        let Answer::Action(action) = answer.value else {
             continue;
         };
         if !exit.accepts(action) || is_built(exit, action) {
@@ -120,7 +131,7 @@ pub(super) fn built(policy: &Policy, found: &mut Findings<'_>) {
         found
             .add(
                 &rules::UNBUILT,
-                entry.answer.span,
+                answer.span,
                 format!("this version cannot {} `{}`", action.name(), exit.name),
             )
             .help(format!("write {}, or a handler", near::list(&names)));
@@ -155,15 +166,12 @@ pub(super) fn pass_is_possible(policy: &Policy, found: &mut Findings<'_>) {
 
 /// A handler answers exits that stand for what the guest does.
 pub(super) fn handler_fits(policy: &Policy, found: &mut Findings<'_>) {
-    for entry in entries(policy) {
-        let exit = entry.exit.value;
-        let of_guest = matches!(exit.intercept, Intercept::Bit { .. })
-            && (exit.accepts(Action::Stop) || exit.owner == Owner::Policy);
-        if matches!(entry.answer.value, Answer::Handler(_)) && !of_guest {
+    for (exit, answer) in answers(policy) {
+        if matches!(answer.value, Answer::Handler(_)) && !is_of_guest(exit) {
             found
                 .add(
                     &rules::HANDLER_FITS,
-                    entry.answer.span,
+                    answer.span,
                     format!("`{}` cannot have a handler", exit.name),
                 )
                 .why(rules::HANDLER_FITS.demands, Some(exit.section))
@@ -174,8 +182,8 @@ pub(super) fn handler_fits(policy: &Policy, found: &mut Findings<'_>) {
 
 /// A handler exists, or could if the handlers are not known.
 pub(super) fn handler_exists(policy: &Policy, handlers: &Handlers, found: &mut Findings<'_>) {
-    for entry in entries(policy) {
-        let Answer::Handler(name) = &entry.answer.value else {
+    for (_, answer) in answers(policy) {
+        let Answer::Handler(name) = &answer.value else {
             continue;
         };
         let (exists, help) = match handlers {
@@ -193,7 +201,7 @@ pub(super) fn handler_exists(policy: &Policy, handlers: &Handlers, found: &mut F
             found
                 .add(
                     &rules::UNKNOWN_HANDLER,
-                    entry.answer.span,
+                    answer.span,
                     format!("unknown handler `{}`", name.escape_debug()),
                 )
                 .help(help);
@@ -206,8 +214,8 @@ const NMI: u8 = 2;
 
 /// NMI is no exception that can be injected.
 pub(super) fn injectable(policy: &Policy, found: &mut Findings<'_>) {
-    for entry in entries(policy) {
-        if let Answer::Inject { vector, .. } = entry.answer.value
+    for (_, answer) in answers(policy) {
+        if let Answer::Inject { vector, .. } = answer.value
             && vector.value == NMI
         {
             found
@@ -221,19 +229,16 @@ pub(super) fn injectable(policy: &Policy, found: &mut Findings<'_>) {
     }
 }
 
-/// Vectors for which the CPU pushes an error code (APM 8.2).
-const WITH_ERROR: [u8; 10] = [8, 10, 11, 12, 13, 14, 17, 21, 29, 30];
-
 /// An injected exception has an error code exactly if its vector has one.
 pub(super) fn error_code(policy: &Policy, found: &mut Findings<'_>) {
-    for entry in entries(policy) {
-        let Answer::Inject { vector, error } = entry.answer.value else {
+    for (_, answer) in answers(policy) {
+        let Answer::Inject { vector, error } = answer.value else {
             continue;
         };
         let name = VECTORS
             .get(usize::from(vector.value))
             .map_or("", |(_, manual)| *manual);
-        let pushes = WITH_ERROR.contains(&vector.value);
+        let pushes = pushes_error(vector.value);
         let (at, message) = match error {
             Some(error) if !pushes => (error.span, format!("{name} has no error code")),
             None if pushes => (vector.span, format!("{name} needs an error code")),

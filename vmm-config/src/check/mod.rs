@@ -1,11 +1,13 @@
 //! The rules about what a policy means. Each is a function that looks at the whole resolved
 //! policy and adds what it finds; none stops the others.
 
+mod cpuid;
 mod exits;
 mod lines;
 mod msrs;
 mod ports;
 mod vms;
+mod when;
 
 use std::path::Path;
 
@@ -23,6 +25,10 @@ const CHECKS: &[Check] = &[
     exits::handler_fits,
     exits::injectable,
     exits::error_code,
+    when::conditions_fit,
+    when::no_rule_passes,
+    when::rules_are_reached,
+    when::limit_fits,
     exits::features,
     exits::never_exits,
     vms::count,
@@ -31,6 +37,12 @@ const CHECKS: &[Check] = &[
     vms::asids_differ,
     vms::asids_suffice,
     vms::nested_paging,
+    cpuid::flush_is_possible,
+    cpuid::given_once,
+    cpuid::subleaf_exists,
+    cpuid::leaves_fit,
+    cpuid::shown_is_kept,
+    cpuid::model_is_seen,
     vms::memory_is_pages,
     vms::memory_is_sensible,
     vms::memory_fits_the_machine,

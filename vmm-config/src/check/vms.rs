@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::finding::Findings;
+use crate::limits;
 use crate::resolve::Policy;
 use crate::rules;
 use crate::written::Image;
@@ -11,15 +12,12 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-/// As many as the VMM has room for.
-const MAX_VMS: usize = 64;
-
 /// The VMM has room for every VM.
 pub(super) fn count(policy: &Policy, found: &mut Findings<'_>) {
-    if let Some(vm) = policy.document.vms.get(MAX_VMS) {
+    if let Some(vm) = policy.document.vms.get(limits::VMS) {
         found
             .add(&rules::VM_COUNT, vm.header, "one VM too many")
-            .help(format!("the VMM has room for {MAX_VMS}"));
+            .help(format!("the VMM has room for {}", limits::VMS));
     }
 }
 

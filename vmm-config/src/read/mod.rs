@@ -3,6 +3,8 @@
 //! Reading goes on past whatever is wrong, so that one run finds everything. What is left
 //! out or wrong is replaced by its default; the finding that says so refuses the policy.
 
+mod answer;
+mod cpuid;
 mod irq;
 mod reader;
 mod set;
@@ -12,13 +14,13 @@ mod vm;
 use toml::de::{DeTable, DeValue};
 
 pub(crate) use self::irq::VMM;
-use self::reader::{Reader, Value, span};
+use self::reader::{Key, Reader, Value, span};
 use crate::finding::Findings;
 use crate::machine::{MACHINES, Machine};
 use crate::rules;
 use crate::source::{At, Span};
 use crate::words::LogLevel;
-use crate::written::{Document, Line, Set};
+use crate::written::{Document, Line, Said, Set};
 
 const KEYS: [&str; 5] = ["target", "vmm", "set", "vm", "irq"];
 
@@ -61,13 +63,17 @@ impl Reader<'_, '_> {
             sets: Vec::new(),
             vms: Vec::new(),
             lines: Line::defaults(start),
+            said: Said::new(),
         };
         for (key, value) in root {
             match key.get_ref().as_ref() {
                 "target" => self.target(value, &mut document),
                 "vmm" => self.vmm(value, &mut document),
                 "set" => self.sets(value, &mut document.sets),
-                "irq" => document.lines = self.lines(value),
+                "irq" => {
+                    document.said.insert("irq", span(key));
+                    document.lines = self.lines(value);
+                }
                 "vm" => {
                     for (header, table) in self.tables(value, "[[vm]]") {
                         let vm = self.vm(header, table, &mut document.sets);
@@ -90,6 +96,7 @@ impl Reader<'_, '_> {
             return;
         };
         for (key, value) in table {
+            note(&mut document.said, key, &["machine"]);
             match key.get_ref().as_ref() {
                 "machine" => {
                     let Some(text) = self.text(value, "\"qemu-tcg\"") else {
@@ -113,6 +120,7 @@ impl Reader<'_, '_> {
             return;
         };
         for (key, value) in table {
+            note(&mut document.said, key, &["quantum", "log"]);
             match key.get_ref().as_ref() {
                 "quantum" => {
                     if let Some(quantum) = self.quantum(value) {
@@ -166,5 +174,12 @@ impl Reader<'_, '_> {
                     .help("begin a set with its name, as in `[set.base]`");
             }
         }
+    }
+}
+
+/// Remembers where a table says a key that it may have.
+fn note(said: &mut Said, key: &Key<'_>, keys: &[&'static str]) {
+    if let Some(known) = keys.iter().find(|known| **known == key.get_ref()) {
+        said.insert(known, span(key));
     }
 }

@@ -5,14 +5,14 @@ use toml::de::{DeTable, DeValue};
 
 use super::irq::VMM;
 use super::reader::{Reader, Value, span};
-use super::units;
+use super::{note, units};
 use crate::near;
 use crate::rules;
 use crate::source::{At, Span};
-use crate::words::{Device, Halted, MsrAction, Word};
-use crate::written::{Image, IoRule, MsrRule, Set, Vm};
+use crate::words::{Device, Flush, Halted, MsrAction, Word};
+use crate::written::{Image, IoRule, MsrRule, Said, Set, Vm};
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 14] = [
     "name",
     "image",
     "cmdline",
@@ -23,6 +23,8 @@ const KEYS: [&str; 12] = [
     "devices",
     "halted",
     "tsc_offset",
+    "tlb",
+    "cpuid",
     "io",
     "msr",
 ];
@@ -43,6 +45,9 @@ impl Reader<'_, '_> {
             devices: Device::ALL.to_vec(),
             halted: Halted::End,
             tsc_offset: 0,
+            tlb: At::new(Flush::Auto, header),
+            cpuid: Vec::new(),
+            said: Said::new(),
             io: Vec::new(),
             msrs: Vec::new(),
         };
@@ -52,6 +57,7 @@ impl Reader<'_, '_> {
             entries: Vec::new(),
         };
         for (key, value) in table {
+            note(&mut vm.said, key, &KEYS);
             match key.get_ref().as_ref() {
                 "name" => replace(&mut vm.name, self.name(value)),
                 "image" => replace(&mut vm.image, self.image(value)),
@@ -81,6 +87,8 @@ impl Reader<'_, '_> {
                     self.number(value, "TSC offset", i64::MIN.into()..=i64::MAX.into())
                         .map(|offset| offset.value as i64),
                 ),
+                "tlb" => replace(&mut vm.tlb, self.word(value, &rules::UNKNOWN_WORD)),
+                "cpuid" => vm.cpuid = self.cpuid(value),
                 "io" => {
                     for (header, table) in self.tables(value, "[[vm.io]]") {
                         vm.io.extend(self.io_rule(header, table));
@@ -244,7 +252,7 @@ impl Reader<'_, '_> {
     }
 
     /// MSRs by name, by number, or as a range of numbers.
-    fn msrs(&mut self, value: &Value<'_>) -> Option<At<(u32, u32)>> {
+    pub(super) fn msrs(&mut self, value: &Value<'_>) -> Option<At<(u32, u32)>> {
         if let Some(name) = value.get_ref().as_str()
             && !name.starts_with(|c: char| c.is_ascii_digit())
         {
