@@ -1,4 +1,4 @@
-//! A policy written out: sets and defaults resolved, each answer with where it comes from.
+//! A policy written out: sets and defaults resolved, each line with where it comes from.
 //!
 //! The text is a policy again, and means the same. What the VMM intercepts unasked stands in
 //! comments.
@@ -7,9 +7,9 @@ use std::fmt::{self, Display, Formatter};
 
 use intercepts::{VECTORS, msr_by_number};
 
-use crate::lowered::{Gate, IoRule, Lowered, MsrRule, Vm};
-use crate::words::Word;
-use crate::written::{Answer, Image};
+use crate::lowered::{CpuidRule, Gate, IoRule, Lowered, MsrRule, Origin, Origins, Vm};
+use crate::words::{Test, Word};
+use crate::written::{Answer, Condition, CpuidChange, CpuidLeaf, Image};
 
 /// The column at which comments start.
 const COMMENTS: usize = 40;
@@ -21,73 +21,190 @@ pub struct Expanded<'l>(pub &'l Lowered);
 impl Display for Expanded<'_> {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let policy = self.0;
-        writeln!(out, "[target]\nmachine = {:?}\n", policy.machine.name)?;
-        writeln!(out, "[vmm]\nquantum = \"{} us\"", policy.quantum_us)?;
-        writeln!(out, "log = {:?}", policy.log.name())?;
+        let mut page = Page {
+            file: &policy.source.name,
+            out,
+        };
+        page.plain("[target]")?;
+        let machine = format!("{:?}", policy.machine.name);
+        page.key("machine", &machine, &policy.origins)?;
+        page.plain("\n[vmm]")?;
+        let quantum = format!("\"{} us\"", policy.quantum_us);
+        page.key("quantum", &quantum, &policy.origins)?;
+        page.key("log", &format!("{:?}", policy.log.name()), &policy.origins)?;
         for vm in &policy.vms {
-            self.vm(vm, out)?;
+            page.vm(vm)?;
         }
-        writeln!(out, "\n[irq]")?;
+        page.plain("\n[irq]")?;
         for route in &policy.routes {
             let vm = route.vm.and_then(|index| policy.vms.get(index));
             let to = vm.map_or("vmm", |vm| &vm.name);
-            writeln!(out, "{} = {to:?}", route.line)?;
+            page.line(&format!("{} = {to:?}", route.line), route.origin.as_ref())?;
         }
         Ok(())
     }
 }
 
-impl Expanded<'_> {
-    fn vm(&self, vm: &Vm, out: &mut Formatter<'_>) -> fmt::Result {
+/// The text in the making.
+struct Page<'p, 'f> {
+    /// The file that the policy comes from.
+    file: &'p str,
+    out: &'p mut Formatter<'f>,
+}
+
+impl Page<'_, '_> {
+    fn plain(&mut self, text: &str) -> fmt::Result {
+        writeln!(self.out, "{text}")
+    }
+
+    /// A line with where it comes from.
+    fn line(&mut self, text: &str, origin: Option<&Origin>) -> fmt::Result {
+        match origin {
+            Some(origin) => {
+                let (file, line) = (self.file, origin.line);
+                writeln!(self.out, "{text:COMMENTS$}  # {file}:{line}")
+            }
+            None => writeln!(self.out, "{text:COMMENTS$}  # by default"),
+        }
+    }
+
+    fn key(&mut self, key: &str, value: &str, origins: &Origins) -> fmt::Result {
+        self.line(&format!("{key} = {value}"), origins.get(key))
+    }
+
+    fn vm(&mut self, vm: &Vm) -> fmt::Result {
         let image = match &vm.image {
             Image::Guest => "guest",
             Image::Path(path) => path,
         };
         let devices: Vec<_> = vm.devices.iter().map(|device| device.name()).collect();
-        writeln!(out, "\n[[vm]]\nname = {:?}", vm.name)?;
-        writeln!(out, "image = {}", quoted(image))?;
-        writeln!(out, "cmdline = {}", quoted(&vm.cmdline))?;
-        writeln!(out, "memory = \"{} KiB\"", vm.memory >> 10)?;
-        writeln!(out, "asid = {}\nnpt = {}", vm.asid, vm.npt)?;
-        writeln!(out, "devices = {devices:?}")?;
-        writeln!(out, "halted = {:?}", vm.halted.name())?;
-        writeln!(out, "tsc_offset = {}", vm.tsc_offset)?;
-        writeln!(out, "\n[vm.intercepts]")?;
+        self.plain("\n[[vm]]")?;
+        for (key, value) in [
+            ("name", format!("{:?}", vm.name)),
+            ("image", quoted(image)),
+            ("cmdline", quoted(&vm.cmdline)),
+            ("memory", format!("\"{} KiB\"", vm.memory >> 10)),
+            ("asid", vm.asid.to_string()),
+            ("npt", vm.npt.to_string()),
+            ("tlb", format!("{:?}", vm.tlb.name())),
+            ("devices", format!("{devices:?}")),
+            ("halted", format!("{:?}", vm.halted.name())),
+            ("tsc_offset", vm.tsc_offset.to_string()),
+        ] {
+            self.key(key, &value, &vm.origins)?;
+        }
+        if !vm.cpuid.is_empty() {
+            self.cpuid(&vm.cpuid)?;
+        }
+        self.plain("\n[vm.intercepts]")?;
         for gate in &vm.gates {
-            self.gate(gate, out)?;
+            self.gate(gate)?;
         }
         for rule in &vm.io {
-            io(rule, out)?;
+            self.io(rule)?;
         }
         for rule in &vm.msrs {
-            msr(rule, out)?;
+            self.msr(rule)?;
         }
         Ok(())
     }
 
-    fn gate(&self, gate: &Gate, out: &mut Formatter<'_>) -> fmt::Result {
-        let name = gate.exit.name;
-        let answer = if name.contains('.') {
-            format!("{name:?} = {}", answer(gate))
-        } else {
-            format!("{name} = {}", answer(gate))
-        };
-        match &gate.origin {
-            Some(origin) => {
-                let name = &self.0.source.name;
-                writeln!(out, "{answer:COMMENTS$}  # {name}:{}", origin.line)
+    fn gate(&mut self, gate: &Gate) -> fmt::Result {
+        let name = key(gate.exit.name);
+        if gate.rules.is_empty() {
+            let mut parts = parts(&gate.answer, gate.log);
+            parts.extend(limit(gate));
+            let answer = match (&gate.answer, &parts[..]) {
+                (Answer::Action(action), [_]) => format!("{:?}", action.name()),
+                _ => format!("{{ {} }}", parts.join(", ")),
+            };
+            let line = format!("{name} = {answer}");
+            return match &gate.origin {
+                Some(origin) => self.line(&line, Some(origin)),
+                None => self.line(&format!("# {line}"), None),
+            };
+        }
+        self.line(&format!("{name} = {{ when = ["), gate.origin.as_ref())?;
+        for rule in &gate.rules {
+            let conditions = rule.conditions.iter().map(|rule| condition(*rule));
+            let parts: Vec<_> = conditions.chain(parts(&rule.answer, rule.log)).collect();
+            let line = format!("    {{ {} }},", parts.join(", "));
+            self.line(&line, Some(&rule.origin))?;
+        }
+        let last = parts(&gate.answer, gate.log).join(", ");
+        self.plain(&format!("    {{ {last} }},"))?;
+        let limit: String = limit(gate).iter().map(|part| format!(", {part}")).collect();
+        self.plain(&format!("]{limit} }}"))
+    }
+
+    fn cpuid(&mut self, rules: &[CpuidRule]) -> fmt::Result {
+        self.plain("\n[vm.cpuid]")?;
+        let changes = || rules.iter().flat_map(|rule| &rule.changes);
+        for (key, is_of_key) in [
+            ("hide", is_hidden as fn(&CpuidChange) -> bool),
+            ("show", is_shown),
+        ] {
+            let mut listed = changes().filter(|(change, _)| is_of_key(change)).peekable();
+            if listed.peek().is_none() {
+                continue;
             }
-            None => {
-                let commented = format!("# {answer}");
-                writeln!(out, "{commented:COMMENTS$}  # by default")
+            self.plain(&format!("{key} = ["))?;
+            for (change, origin) in listed {
+                self.line(&format!("    {:?},", listed_name(*change)), Some(origin))?;
+            }
+            self.plain("]")?;
+        }
+        for (change, origin) in changes() {
+            if let CpuidChange::Set(leaf, registers) = change {
+                let registers: Vec<_> = ["eax", "ebx", "ecx", "edx"]
+                    .into_iter()
+                    .zip(registers)
+                    .filter_map(|(name, value)| value.map(|value| format!("{name} = {value:#x}")))
+                    .collect();
+                let registers = registers.join(", ");
+                let line = format!("set.\"{}\" = {{ {registers} }}", leaf_name(*leaf));
+                self.line(&line, Some(origin))?;
             }
         }
+        Ok(())
+    }
+
+    fn io(&mut self, rule: &IoRule) -> fmt::Result {
+        let (first, last) = (rule.first, rule.last);
+        self.plain("\n[[vm.io]]")?;
+        self.line(
+            &format!("ports = \"{first:#x}-{last:#x}\""),
+            Some(&rule.origin),
+        )?;
+        self.plain(&format!("action = {:?}", rule.action.name()))
+    }
+
+    fn msr(&mut self, rule: &MsrRule) -> fmt::Result {
+        let (first, last) = (rule.first, rule.last);
+        let name = msr_by_number(first).filter(|_| first == last);
+        let msr = name.map_or_else(
+            || format!("{first:#x}-{last:#x}"),
+            |msr| msr.name.to_owned(),
+        );
+        self.plain("\n[[vm.msr]]")?;
+        self.line(&format!("msr = {msr:?}"), Some(&rule.origin))?;
+        self.plain(&format!("read = {:?}", rule.read.name()))?;
+        self.plain(&format!("write = {:?}", rule.write.name()))
     }
 }
 
-fn answer(gate: &Gate) -> String {
-    let mut parts = match &gate.answer {
-        Answer::Action(action) if !gate.log => return format!("{:?}", action.name()),
+/// A key as TOML writes it.
+fn key(name: &str) -> String {
+    if name.contains('.') {
+        format!("{name:?}")
+    } else {
+        name.to_owned()
+    }
+}
+
+/// `action = "…"` and what belongs to it.
+fn parts(answer: &Answer, is_logged: bool) -> Vec<String> {
+    let mut parts = match answer {
         Answer::Action(action) => vec![format!("action = {:?}", action.name())],
         Answer::Handler(name) => vec![format!("handler = {name:?}")],
         Answer::Inject { vector, error } => {
@@ -102,32 +219,63 @@ fn answer(gate: &Gate) -> String {
             parts
         }
     };
-    if gate.log {
+    if is_logged {
         parts.push("log = true".to_owned());
     }
-    format!("{{ {} }}", parts.join(", "))
+    parts
 }
 
-fn io(rule: &IoRule, out: &mut Formatter<'_>) -> fmt::Result {
-    let (first, last) = (rule.first, rule.last);
-    writeln!(out, "\n[[vm.io]]\nports = \"{first:#x}-{last:#x}\"")?;
-    writeln!(out, "action = {:?}", rule.action.name())
-}
-
-fn msr(rule: &MsrRule, out: &mut Formatter<'_>) -> fmt::Result {
-    let (first, last) = (rule.first, rule.last);
-    let name = msr_by_number(first).filter(|_| first == last);
-    let msr = name.map_or_else(
-        || format!("{first:#x}-{last:#x}"),
-        |msr| msr.name.to_owned(),
-    );
-    writeln!(out, "\n[[vm.msr]]\nmsr = {msr:?}")?;
-    writeln!(
-        out,
-        "read = {:?}\nwrite = {:?}",
-        rule.read.name(),
-        rule.write.name()
+fn is_hidden(change: &CpuidChange) -> bool {
+    matches!(
+        change,
+        CpuidChange::HideFeature(_) | CpuidChange::HideLeaf(_)
     )
+}
+
+fn is_shown(change: &CpuidChange) -> bool {
+    matches!(
+        change,
+        CpuidChange::ShowFeature(_) | CpuidChange::ShowLeaf(_)
+    )
+}
+
+fn listed_name(change: CpuidChange) -> String {
+    match change {
+        CpuidChange::HideFeature(feature) | CpuidChange::ShowFeature(feature) => {
+            feature.name.to_owned()
+        }
+        CpuidChange::HideLeaf(leaf) | CpuidChange::ShowLeaf(leaf) | CpuidChange::Set(leaf, _) => {
+            leaf_name(leaf)
+        }
+    }
+}
+
+fn leaf_name(CpuidLeaf { leaf, subleaf }: CpuidLeaf) -> String {
+    if subleaf == 0 {
+        format!("{leaf:#x}")
+    } else {
+        format!("{leaf:#x}.{subleaf:#x}")
+    }
+}
+
+fn limit(gate: &Gate) -> Vec<String> {
+    let Some((exits, then)) = gate.limit else {
+        return Vec::new();
+    };
+    vec![
+        format!("limit = {exits}"),
+        format!("then = {:?}", then.name()),
+    ]
+}
+
+fn condition(condition: Condition) -> String {
+    let Condition { test, first, last } = condition;
+    let name = test.name();
+    match test {
+        Test::Write => format!("{name} = {}", last == 1),
+        _ if first == last => format!("{name} = \"{first:#x}\""),
+        _ => format!("{name} = \"{first:#x}-{last:#x}\""),
+    }
 }
 
 /// A string as TOML writes it.

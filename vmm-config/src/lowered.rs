@@ -14,7 +14,7 @@ use crate::finding::Report;
 use crate::machine::Machine;
 use crate::source::Source;
 use crate::words::{Device, Flush, Halted, IoAction, LogLevel, MsrAction, Then};
-use crate::written::{Answer, Condition, CpuidLeaf, Image};
+use crate::written::{Answer, Condition, CpuidChange, CpuidLeaf, Image};
 
 /// A policy, checked and resolved.
 #[derive(Debug)]
@@ -162,8 +162,8 @@ pub struct CpuidRule {
     pub host: [u32; 4],
     /// The bits that are set.
     pub set: [u32; 4],
-    /// The first place that changes it.
-    pub origin: Origin,
+    /// What the policy says of it, and where.
+    pub changes: Vec<(CpuidChange, Origin)>,
 }
 
 /// The function that handles an exit.

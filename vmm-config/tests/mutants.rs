@@ -6,11 +6,11 @@ mod common;
 use intercepts::{Action, EXITS, Intercept, vmcb};
 use proptest::prelude::*;
 use vmm_config::expand::Expanded;
-use vmm_config::lowered::Vm;
+use vmm_config::lowered::{Gate, Vm};
 use vmm_config::written::Answer;
 use vmm_config::{Handlers, Lowered, Source};
 
-const GOOD: [&str; 3] = [
+const GOOD: [&str; 4] = [
     include_str!("../../vm.toml"),
     r#"
 [target]
@@ -51,10 +51,37 @@ intercepts = { hlt = "stop" }
 1 = "vmm"
 5 = { vm = "two", ports = "0x220" }
 "#,
+    r#"
+[target]
+machine = "bochs-ryzen"
+[set.a]
+cpuid = { limit = 9, then = "pass", when = [
+    { leaf = 1, cpl = 3, action = "inject", vector = "gp", error = 0 },
+    { subleaf = "1-0xff", rip = 0x1000, handler = "quiet" },
+    { action = "count", log = true },
+] }
+ioio = { when = [{ port = "0x60-0x64", write = true, action = "log" }, { action = "emulate" }] }
+msr = { when = [{ msr = "efer", write = false, action = "stop" }, { action = "emulate" }] }
+rdtsc = { action = "count", limit = 1000 }
+vmmcall = { when = [{ number = 0, action = "stop" }, { action = "hypercall" }] }
+exception.pf = { when = [{ address = "0-0xfff", error_code = "4-7", action = "stop" }, { action = "count" }] }
+[[vm]]
+name = "three"
+memory = "8 MiB"
+tlb = "asid"
+intercepts = "a"
+[vm.cpuid]
+hide = ["sse3", "0x80000008"]
+show = ["aes", "hypervisor", "7.1"]
+set = { "0x40000000" = { eax = 1, edx = 0xffffffff } }
+[[vm.msr]]
+msr = "hwcr"
+read = "ignore"
+"#,
 ];
 
 /// Pieces that a policy is made of, and some that it is not.
-const PIECES: [&str; 40] = [
+const PIECES: [&str; 46] = [
     "\"",
     "'''",
     "=",
@@ -86,6 +113,12 @@ const PIECES: [&str; 40] = [
     "\"1 KiB\"",
     "\"vmm\"",
     "extends",
+    "when",
+    "limit",
+    "then",
+    "[vm.cpuid]",
+    "port = 1",
+    "\"sse3\"",
     "npt",
     "asid",
     "cr3.write",
@@ -198,9 +231,18 @@ fn written_out(lowered: &Lowered, handlers: &Handlers) -> Result<(), TestCaseErr
     );
     for (one, other) in lowered.vms.iter().zip(&again.vms) {
         let handlers = |vm: &Vm| -> Vec<_> {
+            let rules = |gate: &Gate| -> Vec<_> {
+                let rules = gate.rules.iter();
+                rules
+                    .map(|rule| (rule.conditions.clone(), rule.handler.clone(), rule.log))
+                    .collect()
+            };
             vm.gates
                 .iter()
-                .map(|gate| (gate.exit.code, gate.handler.clone(), gate.log))
+                .map(|gate| {
+                    let answer = (gate.handler.clone(), gate.log, gate.limit);
+                    (gate.exit.code, rules(gate), answer)
+                })
                 .collect()
         };
         let fields = |vm: &Vm| -> Vec<_> {
@@ -211,12 +253,38 @@ fn written_out(lowered: &Lowered, handlers: &Handlers) -> Result<(), TestCaseErr
         };
         prop_assert_eq!(handlers(one), handlers(other));
         prop_assert_eq!(fields(one), fields(other));
-        prop_assert_eq!((&one.io, &one.msrs), (&other.io, &other.msrs));
+        let ports = |vm: &Vm| -> Vec<_> {
+            vm.io
+                .iter()
+                .map(|rule| (rule.first, rule.last, rule.action))
+                .collect()
+        };
+        let msrs = |vm: &Vm| -> Vec<_> {
+            vm.msrs
+                .iter()
+                .map(|rule| (rule.first, rule.last, rule.read, rule.write))
+                .collect()
+        };
+        let cpuid = |vm: &Vm| -> Vec<_> {
+            vm.cpuid
+                .iter()
+                .map(|rule| (rule.leaf, rule.keep, rule.host, rule.set))
+                .collect()
+        };
+        prop_assert_eq!((ports(one), msrs(one)), (ports(other), msrs(other)));
+        prop_assert_eq!((cpuid(one), one.tlb), (cpuid(other), other.tlb));
         prop_assert_eq!((&one.devices, one.halted), (&other.devices, other.halted));
         prop_assert_eq!((&one.name, &one.cmdline), (&other.name, &other.cmdline));
         prop_assert_eq!((&one.image, one.memory), (&other.image, other.memory));
     }
-    prop_assert_eq!(&lowered.routes, &again.routes);
+    let routes = |policy: &Lowered| -> Vec<_> {
+        policy
+            .routes
+            .iter()
+            .map(|route| (route.line, route.vm))
+            .collect()
+    };
+    prop_assert_eq!(routes(lowered), routes(&again));
     prop_assert_eq!(lowered.quantum_us, again.quantum_us);
     Ok(())
 }

@@ -63,8 +63,9 @@ pub(super) fn rules(
             keep: [u32::MAX; 4],
             host: [0; 4],
             set: [0; 4],
-            origin: origin(change.span),
+            changes: Vec::new(),
         });
+        rule.changes.push((change.value, origin(change.span)));
         let touched = touched(change.value);
         let decided = |registers: &mut Registers, bits: Registers| {
             for (register, bits) in registers.iter_mut().zip(bits) {
