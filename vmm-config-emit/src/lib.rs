@@ -5,7 +5,12 @@
 
 mod dispatch;
 mod rules;
+#[cfg(feature = "text")]
+mod text;
 mod vmcb;
+
+#[cfg(feature = "text")]
+pub use text::text;
 
 use std::fmt::Debug;
 

@@ -38,3 +38,17 @@ fn every_kind_of_answer_becomes_its_handler() {
         assert_eq!(code, include_str!("../tests/generated/every_answer.rs"));
     }
 }
+
+/// Each line that comes from the policy says from where.
+#[cfg(feature = "text")]
+#[test]
+fn the_code_for_people_has_the_policys_line_beside_it() {
+    let text = "[set.base]\ncpuid = \"emulate\"\nrdtsc = { action = \"count\", limit = 9 }\n\
+                [[vm]]\nname = \"demo\"\nmemory = \"16 MiB\"\nintercepts = \"base\"\n\
+                [vm.cpuid]\nhide = [\"sse3\"]\n\
+                [[vm.io]]\nports = \"0xf4\"\naction = \"exit\"\n\
+                [[vm.msr]]\nmsr = \"hwcr\"\nread = \"ignore\"\n";
+    let lowered =
+        vmm_config::policy(Source::new("some/vm.toml", text), &Handlers::Unknown, None).unwrap();
+    insta::assert_snapshot!(super::text(&lowered));
+}

@@ -47,6 +47,6 @@ fn assignment(field: &FieldValue) -> TokenStream {
     quote! { control.#name = #value; }
 }
 
-fn constant_name(bit: &InterceptBit) -> Ident {
+pub(super) fn constant_name(bit: &InterceptBit) -> Ident {
     format_ident!("{}", bit.exit.name.to_uppercase().replace(['.', '-'], "_"))
 }
