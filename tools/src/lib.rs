@@ -4,6 +4,7 @@
 //!
 //! - [`cli`] reads the command line,
 //! - [`setup`] finds what the machine lacks and installs it,
+//! - [`policy`] reads policies and tells what they say,
 //! - [`build`] makes the bare-metal binaries and keeps them by content,
 //! - [`run`] boots them in QEMU, relays the serial line, plays the script of
 //!   keys, and turns the end of the run into a report and an exit status.
@@ -15,6 +16,7 @@ pub mod bench;
 pub mod build;
 pub mod cli;
 pub mod failure;
+pub mod policy;
 pub mod progress;
 pub mod run;
 pub mod setup;

@@ -36,6 +36,7 @@ pub use handlers::Handlers;
 pub use lower::cpuid::is_of_model as is_of_cpu_model;
 pub use lowered::Lowered;
 pub use machine::Machine;
+pub use near::nearest;
 pub use source::Source;
 
 use finding::Findings;

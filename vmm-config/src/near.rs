@@ -1,10 +1,7 @@
 //! Near misses: what a person may have meant.
 
 /// The candidate closest to `word`, if one is close enough to be worth asking.
-pub(crate) fn nearest<'c>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'c str>,
-) -> Option<&'c str> {
+pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let plain = plain(word);
     let mut best: Option<(usize, &str)> = None;
     for candidate in candidates {

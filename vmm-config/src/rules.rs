@@ -83,7 +83,6 @@ rules! {
     // The exits.
     ACTION_FITS Error "action-fits" "15.7": "an action fits the exit it answers";
     COUNT_METHOD Error "count-method": "`count` and `log` need a way to go on as the CPU would have done";
-    UNBUILT Error "unbuilt": "this version has no handlers for CR and DR accesses, for INTn, and for stepping over an instruction";
     PASS_FLOOR Error "pass-floor": "the isolation floor stays intercepted: without it a guest reaches past its VM";
     PASS_OWNED Error "pass-owned": "what the VMM itself works with stays intercepted";
     HANDLER_FITS Error "handler-fits": "a handler answers what the guest does, not what the VMM itself works with";

@@ -8,6 +8,10 @@ use clap::{Args, Parser, Subcommand};
 use crate::bench::{self, BenchExits};
 use crate::build;
 use crate::failure::{Result, Status};
+use crate::policy::check::{self, Check};
+use crate::policy::diff::{self, Diff};
+use crate::policy::expand::{self, Expand};
+use crate::policy::explain::{self, Explain};
 use crate::progress::{produce, say, tell};
 use crate::run::guest::{self, RunGuest};
 use crate::run::policy::Policy;
@@ -30,6 +34,10 @@ enum Command {
     RunGuest(RunGuest),
     BenchExits(BenchExits),
     Build(Build),
+    Check(Check),
+    Expand(Expand),
+    Diff(Diff),
+    Explain(Explain),
     /// Installs what is missing to build and boot, and nothing if nothing is
     Setup,
 }
@@ -75,6 +83,10 @@ fn perform(command: &Command) -> Result<Status> {
             produce(&format!("{}\n", binary.display()));
             Ok(Status::Good)
         }
+        Command::Check(command) => check::run(&workspace, command),
+        Command::Expand(command) => expand::run(&workspace, command),
+        Command::Diff(command) => diff::run(&workspace, command),
+        Command::Explain(command) => explain::run(command),
         Command::Setup => {
             setup::ensure(&workspace, &[Need::LibrarySources, Need::Emulator])?;
             say("nothing is missing");

@@ -1,13 +1,12 @@
 //! What the emulator must know of a policy.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
+use vmm_config::Lowered;
 use vmm_config::written::Image;
-use vmm_config::{Lowered, Severity};
 
 use crate::failure::{Failure, Result};
-use crate::progress::tell;
+use crate::policy;
 use crate::workspace::Workspace;
 
 /// The part of a policy that QEMU's command line follows.
@@ -27,28 +26,7 @@ impl Policy {
     /// Reads and checks the policy in this file. Shows everything that is
     /// wrong with it, and what is probably not meant.
     pub fn load(workspace: &Workspace, config: &Path) -> Result<Policy> {
-        let handlers = workspace.root().join("boot/src/handlers.rs");
-        let colour = std::io::stderr().is_terminal();
-        let show = |report: &vmm_config::Report| {
-            for picture in report.pictures(colour) {
-                tell(&format!("{picture}\n\n"));
-            }
-        };
-        match vmm_config::load(config, Some(&handlers)) {
-            Ok(lowered) => {
-                show(&lowered.warnings);
-                Policy::of(&lowered, config)
-            }
-            Err(report) => {
-                show(&report);
-                let is_error = |finding: &&vmm_config::Finding| finding.severity == Severity::Error;
-                let message = match report.findings.iter().filter(is_error).count() {
-                    1 => format!("{} has an error", config.display()),
-                    errors => format!("{} has {errors} errors", config.display()),
-                };
-                Err(Failure::bad_input(message))
-            }
-        }
+        Policy::of(&policy::load(workspace, config)?, config)
     }
 
     fn of(lowered: &Lowered, config: &Path) -> Result<Policy> {

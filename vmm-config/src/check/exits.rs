@@ -7,8 +7,6 @@ use intercepts::{Action, Exit, Finish, VECTORS};
 use super::when::is_of_guest;
 use crate::finding::Findings;
 use crate::handlers::Handlers;
-use crate::lower;
-use crate::lowered::Handler;
 use crate::near;
 use crate::resolve::Policy;
 use crate::rules;
@@ -100,41 +98,6 @@ pub(super) fn action_fits(policy: &Policy, found: &mut Findings<'_>) {
                 )
         };
         draft.help(fitting(exit));
-    }
-}
-
-/// The modules of handlers that this version of the VMM lacks.
-const UNBUILT: [&str; 4] = ["cr", "dr", "step", "swint"];
-
-/// Whether this version has a handler for `action` on `exit`.
-fn is_built(exit: &'static Exit, action: Action) -> bool {
-    match lower::handler(exit, &Answer::Action(action)) {
-        Handler::Vmm { module, .. } => !UNBUILT.contains(&module),
-        Handler::Inject { .. } | Handler::User(_) => true,
-    }
-}
-
-/// The VMM has a handler for the action.
-pub(super) fn built(policy: &Policy, found: &mut Findings<'_>) {
-    for (exit, answer) in answers(policy) {
-        let Answer::Action(action) = answer.value else {
-            continue;
-        };
-        if !exit.accepts(action) || is_built(exit, action) {
-            continue;
-        }
-        let names: Vec<_> = Action::ALL
-            .into_iter()
-            .filter(|other| exit.accepts(*other) && is_built(exit, *other))
-            .map(Action::name)
-            .collect();
-        found
-            .add(
-                &rules::UNBUILT,
-                answer.span,
-                format!("this version cannot {} `{}`", action.name(), exit.name),
-            )
-            .help(format!("write {}, or a handler", near::list(&names)));
     }
 }
 

@@ -20,7 +20,6 @@ type Check = fn(&Policy, &mut Findings<'_>);
 const CHECKS: &[Check] = &[
     exits::answered_once,
     exits::action_fits,
-    exits::built,
     exits::pass_is_possible,
     exits::handler_fits,
     exits::injectable,
