@@ -177,7 +177,12 @@ pub struct Dispatch([Handler; SLOTS]);
 impl Dispatch {
     /// A table in which no exit is expected.
     pub const fn empty() -> Self {
-        Dispatch([unexpected::stop as Handler; SLOTS])
+        Dispatch::all(unexpected::stop)
+    }
+
+    /// A table with one handler for every exit.
+    pub const fn all(handler: Handler) -> Self {
+        Dispatch([handler; SLOTS])
     }
 
     /// The same table with `handler` for `code`.

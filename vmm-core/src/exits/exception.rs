@@ -3,8 +3,10 @@
 use intercepts::{Event, EventKind, ExitCode};
 
 use super::Outcome;
+use crate::vm::vcpu::DR6_BREAKPOINTS;
 use crate::vm::{How, Vcpu, Vm};
 
+const DB: u8 = 1;
 const BP: u8 = 3;
 const OF: u8 = 4;
 const DF: u8 = 8;
@@ -92,6 +94,9 @@ pub fn reflect(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
         Combined::Later => {
             if vector == PF {
                 vcpu.save_mut().cr2 = address;
+            }
+            if vector == DB {
+                vcpu.breakpoints_told |= vcpu.save().dr6 & DR6_BREAKPOINTS;
             }
             if vector == BP || vector == OF {
                 // The CPU pushes the address behind INT3 and INTO; EVENTINJ pushes RIP.

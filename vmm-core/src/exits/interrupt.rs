@@ -34,7 +34,8 @@ pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
 /// told when it can.
 #[inline(never)]
 pub fn offer(vcpu: &mut Vcpu, vm: &mut Vm) {
-    if !vm.devices.interrupt_pending() {
+    // An instruction that is stepped over comes first; its end offers again.
+    if !vm.devices.interrupt_pending() || vcpu.step.is_some() {
         return;
     }
     if vcpu.can_take_interrupt() {

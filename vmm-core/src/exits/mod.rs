@@ -6,7 +6,9 @@
 
 pub mod cache;
 pub mod cpuid;
+pub mod cr;
 pub mod deny;
+pub mod dr;
 pub mod exception;
 pub mod hlt;
 pub mod icebp;
@@ -21,8 +23,10 @@ pub mod msr;
 pub mod mwait;
 pub mod npf;
 pub mod pause;
+pub mod step;
 pub mod stop;
 pub mod svm;
+pub mod swint;
 pub mod tsc;
 pub mod unexpected;
 pub mod vmmcall;
@@ -30,7 +34,7 @@ pub mod when;
 pub mod write_trap;
 
 use intercepts::vmcb::control::tlb;
-use intercepts::{Event, EventKind, slot};
+use intercepts::{Event, EventKind, ExitCode, Finish, by_code, slot, vmcb};
 
 use crate::host::tsc as host_tsc;
 use crate::vm::{Instance, Vcpu, Vm};
@@ -79,6 +83,20 @@ fn redeliver(vcpu: &mut Vcpu) {
     // A software interrupt's RIP still points at INTn: the guest executes it again.
     if event.kind() != Some(EventKind::Software) {
         vcpu.inject(event);
+    }
+}
+
+/// Handles an exit that may have come only because the VMM had more exceptions intercepted for
+/// a while than the policy wants; those are the guest's, and not counted.
+fn pass_on(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
+    let code = vcpu.control().exit_code;
+    let is_asked_for = |code: ExitCode| vmcb::intercepts(vcpu.vmcb(), code);
+    match by_code(code) {
+        Some(exit) if exit.finish == Finish::Reflect && !is_asked_for(exit.code) => {
+            vm.stats.forgive(code);
+            exception::reflect(vcpu, vm)
+        }
+        _ => vm.dispatch.handler(code)(vcpu, vm),
     }
 }
 

@@ -50,6 +50,10 @@ fn guest(policy: &'static VmPolicy, code: &[u8]) -> Instance {
     save.cr0 = CR0_PE;
     save.efer = 1 << 12;
     save.cs.attributes = 0xc9b;
+    for segment in [&mut save.es, &mut save.ss, &mut save.ds] {
+        segment.attributes = 0xc93;
+        segment.limit = u32::MAX;
+    }
     save.rip = CODE;
     save.rflags = 2;
     let mut memory = leaked(MEMORY);

@@ -3,6 +3,7 @@
 use intercepts::ExitCode;
 
 use super::Outcome;
+use crate::decode::Operation;
 use crate::host::tsc;
 use crate::svm::instructions;
 use crate::vm::{Vcpu, Vm};
@@ -30,10 +31,6 @@ fn is_rdtscp(vcpu: &Vcpu, vm: &Vm) -> bool {
     if vcpu.control().exit_code == ExitCode::Rdtscp as u64 {
         return true;
     }
-    let mut bytes = [0; 15];
-    let fetched = vcpu.fetch(&vm.memory, &mut bytes);
-    bytes[..fetched]
-        .windows(3)
-        .any(|window| window == [0x0f, 0x01, 0xf9])
-        && !bytes[..fetched.min(2)].starts_with(&[0x0f, 0x31])
+    vcpu.instruction(&vm.memory)
+        .is_some_and(|instruction| instruction.operation == Operation::Rdtscp)
 }

@@ -36,4 +36,11 @@ impl DebugRegisters {
             );
         }
     }
+
+    /// What DR0 to DR3, by number, holds for the vCPU that is in the CPU.
+    pub fn of_cpu(number: u8) -> u64 {
+        let mut registers = DebugRegisters::default();
+        registers.store();
+        registers.0[usize::from(number & 3)]
+    }
 }

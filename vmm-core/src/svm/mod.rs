@@ -7,3 +7,4 @@ pub mod instructions;
 pub mod npt;
 pub mod permissions;
 pub mod switch;
+pub mod tlb;

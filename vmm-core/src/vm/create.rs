@@ -9,7 +9,7 @@ use crate::addr::{Hpa, LARGE_PAGE, PAGE};
 use crate::devices::{Devices, UnixTime};
 use crate::host::frames::Frames;
 use crate::host::tsc::Tsc;
-use crate::policy::VmPolicy;
+use crate::policy::{TlbFlush, VmPolicy};
 use crate::svm::features::Svm;
 use crate::svm::instructions;
 use crate::svm::npt::{self, Table, TablePages};
@@ -80,6 +80,7 @@ pub fn create(
     };
     let mut memory = guest_memory(policy.memory, around.frames).ok_or(too_little)?;
     let mut vcpu = Vcpu::new(around.svm.nrip);
+    vcpu.flush_by_asid = around.svm.flush_by_asid && policy.tlb != TlbFlush::All;
     fill_control(vcpu.control_mut(), policy, &memory, around.frames).ok_or(too_little)?;
     let loaded = loader::load(image, policy.cmdline, modules, &mut memory, &mut vcpu);
 

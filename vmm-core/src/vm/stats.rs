@@ -32,13 +32,20 @@ impl Stats {
     #[inline(always)]
     pub fn add(&mut self, slot: u8, cycles: u64) {
         let count = &mut self.counts[usize::from(slot)];
-        count.count += 1;
+        count.count = count.count.wrapping_add(1);
         count.cycles = count.cycles.wrapping_add(cycles);
     }
 
     /// How many exits of this code have been handled.
     pub fn count(&self, code: ExitCode) -> u64 {
         self.counts[usize::from(slot(code as u64))].count
+    }
+
+    /// Takes back the count of the exit that is being handled: it serves the VMM alone, and
+    /// [`Stats::add`] is still to come.
+    pub fn forgive(&mut self, code: u64) {
+        let count = &mut self.counts[usize::from(slot(code))].count;
+        *count = count.wrapping_sub(1);
     }
 
     /// Each exit that happened, in the order of the codes.

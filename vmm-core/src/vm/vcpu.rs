@@ -9,6 +9,10 @@ use intercepts::vmcb::control::{shadow, vintr};
 use intercepts::vmcb::{Control, Save, Vmcb};
 
 use crate::addr::Hpa;
+use crate::decode::{self, Instruction, Prefixes};
+use crate::exits::step::Step;
+use crate::exits::swint::Delivery;
+use crate::svm::tlb::{self, Flush};
 use crate::vm::memory::{GuestMemory, GuestPage};
 use crate::vm::walk;
 
@@ -37,9 +41,16 @@ pub const RFLAGS_IF: u64 = 1 << 9;
 /// RFLAGS.DF.
 pub const RFLAGS_DF: u64 = 1 << 10;
 /// RFLAGS.TF.
-const RFLAGS_TF: u64 = 1 << 8;
+pub const RFLAGS_TF: u64 = 1 << 8;
+/// RFLAGS.RF.
+pub const RFLAGS_RF: u64 = 1 << 16;
 /// RFLAGS.VM.
-const RFLAGS_VM: u64 = 1 << 17;
+pub const RFLAGS_VM: u64 = 1 << 17;
+
+/// DR6.B0 to B3: #DB by the breakpoints.
+pub const DR6_BREAKPOINTS: u64 = 0xf;
+/// DR6.BS: #DB by single-stepping.
+pub const DR6_BS: u64 = 1 << 14;
 
 /// Descriptor attributes as the VMCB packs them.
 const ATTRIBUTE_L: u16 = 1 << 9;
@@ -58,6 +69,14 @@ pub struct Vcpu {
     has_nrip: bool,
     /// The page that the last instruction was fetched from.
     code_page: CodePage,
+    /// Whether the CPU can flush one ASID.
+    pub flush_by_asid: bool,
+    /// The instruction that the guest is being stepped over, if it is.
+    pub step: Option<Step>,
+    /// The software interrupt that is being delivered, if one is.
+    pub delivery: Option<Delivery>,
+    /// DR6.B0 to B3 as the guest was told of them by #DB, since it last armed breakpoints.
+    pub breakpoints_told: u64,
 }
 
 /// A one-entry instruction TLB: where a page of code was last found. Like the CPU's own, it
@@ -98,6 +117,10 @@ impl Vcpu {
             gprs: Gprs::default(),
             has_nrip,
             code_page: CodePage::NONE,
+            flush_by_asid: false,
+            step: None,
+            delivery: None,
+            breakpoints_told: 0,
         }
     }
 
@@ -168,11 +191,16 @@ impl Vcpu {
         } = value;
     }
 
+    /// Whether segments are protected: neither real mode nor VM86.
+    pub fn is_protected(&self) -> bool {
+        let save = self.save();
+        save.cr0 & 1 != 0 && save.rflags & RFLAGS_VM == 0
+    }
+
     /// The code size that the guest runs in.
     pub fn code_size(&self) -> CodeSize {
         let save = self.save();
-        let protected = save.cr0 & 1 != 0 && save.rflags & RFLAGS_VM == 0;
-        if !protected {
+        if !self.is_protected() {
             CodeSize::Bits16
         } else if save.efer & walk::EFER_LMA != 0 && save.cs.attributes & ATTRIBUTE_L != 0 {
             CodeSize::Bits64
@@ -214,8 +242,8 @@ impl Vcpu {
         let next = if self.has_nrip {
             self.control().next_rip
         } else {
-            let prefixes = self.count_prefixes(memory);
-            self.save().rip.wrapping_add(prefixes + opcode)
+            let prefixes = self.prefixes(memory).length;
+            self.save().rip.wrapping_add(u64::from(prefixes) + opcode)
         };
         self.complete_at(next);
     }
@@ -225,16 +253,21 @@ impl Vcpu {
     pub fn complete_at(&mut self, rip: u64) {
         self.vmcb.save.rip = rip;
         self.vmcb.control.interrupt_shadow &= !shadow::INTERRUPT_SHADOW;
-        if self.vmcb.save.rflags & RFLAGS_TF != 0 {
-            self.single_stepped();
+        if self.vmcb.save.rflags & (RFLAGS_TF | RFLAGS_RF) != 0 {
+            self.end_debugged();
         }
     }
 
-    /// The guest was single-stepping: the completed instruction ends in #DB (APM 13.1.4).
+    /// The completed instruction ends RF, and in #DB if the guest was single-stepping
+    /// (APM 3.1.6, 13.1.4).
     #[cold]
-    fn single_stepped(&mut self) {
-        self.vmcb.save.dr6 |= 1 << 14;
-        self.inject(Event::exception(1));
+    fn end_debugged(&mut self) {
+        let save = &mut self.vmcb.save;
+        save.rflags &= !RFLAGS_RF;
+        if save.rflags & RFLAGS_TF != 0 {
+            save.dr6 |= DR6_BS;
+            self.inject(Event::exception(1));
+        }
     }
 
     /// Whether the bytes at RIP are `opcode`, without prefixes, as far as the page that code
@@ -245,15 +278,32 @@ impl Vcpu {
         self.code_page.cr3 == self.save().cr3 && self.code_page.bytes.starts_with(offset, opcode)
     }
 
-    /// How many prefix bytes the instruction at RIP starts with.
-    fn count_prefixes(&self, memory: &GuestMemory) -> u64 {
-        let mut bytes = [0; 15];
+    /// The prefixes of the instruction at RIP.
+    pub fn prefixes(&self, memory: &GuestMemory) -> Prefixes {
+        let mut bytes = [0; decode::LONGEST];
         let fetched = self.fetch(memory, &mut bytes);
-        let attributes = self.save().cs.attributes;
-        bytes[..fetched]
-            .iter()
-            .take_while(|byte| is_prefix(**byte, attributes))
-            .count() as u64
+        Prefixes::read(&bytes[..fetched], self.code_size())
+    }
+
+    /// The instruction at RIP, if it is one that the VMM knows.
+    pub fn instruction(&self, memory: &GuestMemory) -> Option<Instruction> {
+        let mut bytes = [0; decode::LONGEST];
+        let fetched = self.fetch(memory, &mut bytes);
+        decode::decode(&bytes[..fetched], self.code_size())
+    }
+
+    /// The RIP behind `instruction`, which is at RIP.
+    pub fn behind(&self, instruction: &Instruction) -> u64 {
+        let next = self.save().rip.wrapping_add(instruction.length.into());
+        match self.code_size() {
+            CodeSize::Bits64 => next,
+            CodeSize::Bits16 | CodeSize::Bits32 => next & 0xffff_ffff,
+        }
+    }
+
+    /// Has the next VMRUN flush the guest's TLB.
+    pub fn flush_tlb(&mut self, flush: Flush) {
+        self.vmcb.control.tlb_control = tlb::control(flush, self.flush_by_asid);
     }
 
     /// Remembers where the page of code at RIP is.
@@ -278,7 +328,7 @@ impl Vcpu {
     }
 
     /// Reads the instruction at RIP; how many of its bytes could be read.
-    pub fn fetch(&self, memory: &GuestMemory, bytes: &mut [u8; 15]) -> usize {
+    pub fn fetch(&self, memory: &GuestMemory, bytes: &mut [u8; decode::LONGEST]) -> usize {
         let start = self.linear_rip();
         for (index, byte) in bytes.iter_mut().enumerate() {
             let linear = start.wrapping_add(index as u64);
@@ -334,15 +384,5 @@ impl Vcpu {
     #[inline]
     pub fn silence_bell(&mut self) {
         self.vmcb.control.vintr &= !vintr::V_IRQ;
-    }
-}
-
-/// Whether `byte` is a legacy prefix, or a REX prefix in 64-bit mode.
-#[inline(always)]
-fn is_prefix(byte: u8, cs_attributes: u16) -> bool {
-    match byte {
-        0x26 | 0x2e | 0x36 | 0x3e | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3 => true,
-        0x40..=0x4f => cs_attributes & ATTRIBUTE_L != 0,
-        _ => false,
     }
 }
