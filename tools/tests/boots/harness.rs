@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::Value;
@@ -127,6 +127,16 @@ impl Boot {
         let config = self.folder.path().join("vm.toml");
         let (vmm, _) = crate::binary::build(&["--config".as_ref(), config.as_os_str()]);
         crate::binary::symbol(&vmm, name)
+    }
+
+    /// Boots, and leaves it to the test to follow the output. The folder must outlive the run.
+    pub fn start(self) -> (Child, TempDir) {
+        let child = vmm()
+            .args(&self.arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        (child, self.folder)
     }
 
     /// Boots, and waits for the end.

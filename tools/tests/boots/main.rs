@@ -14,6 +14,7 @@ mod gdb;
 mod harness;
 mod in_a_vm;
 mod in_the_vmm;
+mod interrupts;
 mod on_a_terminal;
 mod policies;
 mod setting_up;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         command_line::trials(),
         in_the_vmm::trials(),
         in_a_vm::trials(),
+        interrupts::trials(),
         on_a_terminal::trials(),
         policies::trials(),
         setting_up::trials(),

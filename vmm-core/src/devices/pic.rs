@@ -143,6 +143,16 @@ impl Pic {
         self.set_line(line, true);
     }
 
+    /// Whether the guest has yet to take or to end an interrupt of `line` (0-15).
+    pub const fn is_busy(&self, line: u8) -> bool {
+        let (chip, bit) = if line < 8 {
+            (&self.master, 1 << line)
+        } else {
+            (&self.slave, 1 << (line & 7))
+        };
+        (chip.irr | chip.isr) & bit != 0
+    }
+
     /// The INTR pin.
     #[inline]
     pub const fn interrupt_pending(&self) -> bool {

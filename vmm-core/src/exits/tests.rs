@@ -69,6 +69,7 @@ fn guest(policy: &'static VmPolicy, code: &[u8]) -> Instance {
         denials: Denials::default(),
         state: State::Runnable,
         end: None,
+        awaits_end_of_interrupt: false,
         retry_soon: false,
     };
     Instance { vcpu, vm }

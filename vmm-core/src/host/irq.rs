@@ -5,7 +5,7 @@
 //! decided outside. Follows APM volume 2, 15.17 (GIF) and 15.21 (interrupts and SVM).
 
 use core::arch::asm;
-use core::sync::atomic::{AtomicU16, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 use super::pic::{FIRST_VECTOR, Pic};
 use super::ports::{Hardware, Ports};
@@ -23,6 +23,9 @@ const KEPT: LineSet = LineSet(1 << TIMER | 1 << KEYBOARD | 1 << COM1);
 
 /// Lines that came since they were last asked for. The 8259 pair interrupts one CPU alone.
 static TAKEN: AtomicU16 = AtomicU16::new(0);
+
+/// Whether a non-maskable interrupt came since it was last asked for.
+static NMI: AtomicBool = AtomicBool::new(false);
 
 /// A set of the 8259 pair's sixteen lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,6 +94,16 @@ pub fn wait(held: Held) -> LineSet {
         }
     }
     take()
+}
+
+/// Whether a non-maskable interrupt came since this was last asked.
+pub fn take_nmi() -> bool {
+    NMI.swap(false, Ordering::Relaxed)
+}
+
+/// Notes a non-maskable interrupt. What it means, only a person can find out.
+pub(super) fn note_nmi() {
+    NMI.store(true, Ordering::Relaxed);
 }
 
 #[inline]

@@ -95,6 +95,7 @@ pub fn create(
         denials: Denials::default(),
         state: State::Runnable,
         end: None,
+        awaits_end_of_interrupt: false,
         retry_soon: false,
     };
     if let Err(error) = loaded {

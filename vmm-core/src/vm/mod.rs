@@ -61,6 +61,8 @@ pub struct Vm {
     pub state: State,
     /// How its life ended, once it has.
     pub end: Option<End>,
+    /// The end of an interrupt is news to the VMM: it opens a physical line again.
+    pub awaits_end_of_interrupt: bool,
     /// An interrupt is pending that it could not be told of: try again very soon.
     pub retry_soon: bool,
 }

@@ -49,7 +49,12 @@ fn write_pic_mask(vcpu: &mut Vcpu, vm: &mut Vm, port: u16) -> Outcome {
 #[inline(never)]
 fn write_pic_command(vcpu: &mut Vcpu, vm: &mut Vm, port: u16) -> Outcome {
     vm.devices.pic.write_even(port, vcpu.save().rax as u8);
-    complete(vcpu, vm)
+    complete(vcpu, vm);
+    if vm.awaits_end_of_interrupt {
+        Outcome::Leave
+    } else {
+        Outcome::Resume
+    }
 }
 
 /// Any other device, or none.

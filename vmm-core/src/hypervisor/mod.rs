@@ -3,31 +3,35 @@
 //! Between two turns the VMM takes the machine's interrupts, brings every VM's timers up to
 //! date, paints the screen, and decides who runs next. APM 15.4, 15.5, 15.17.
 
+mod ends;
+mod input;
+mod routes;
+mod start;
+
 use core::arch::x86_64::__cpuid_count;
 
-use heapless::{Deque, Vec};
+use heapless::Vec;
 use intercepts::vmcb::Vmcb;
 
-use crate::addr::{Gpa, Hpa, PAGE};
-use crate::console::{Escape, Typed};
+use crate::addr::{Gpa, Hpa};
 use crate::devices::DeviceSet;
 use crate::exits::interrupt;
-use crate::host::ending::{self, Status};
+use crate::host::ending;
 use crate::host::irq::{self, Held, LineSet};
 use crate::host::log::{self, Level};
 use crate::host::screen::{CELLS, Cell, SCREEN};
-use crate::host::serial::COM1;
-use crate::host::{Machine, record, rtc, tsc};
-use crate::info;
-use crate::policy::{LogLevel, Policy, VmPolicy};
+use crate::host::{Machine, tsc};
+use crate::policy::{LogLevel, Policy};
 use crate::sched::Scheduler;
 use crate::svm::debug_registers::DebugRegisters;
 use crate::svm::features::{self, Svm};
 use crate::svm::instructions::{self, FxImage, clgi, vmload, vmsave};
-use crate::svm::{floor, switch};
-use crate::vm::create::{self, Surroundings, piece};
-use crate::vm::loader::Module;
-use crate::vm::{End, Instance, Vm};
+use crate::svm::switch;
+use crate::vm::Instance;
+use crate::vm::create::piece;
+use crate::warn;
+use input::Input;
+use routes::Routes;
 
 /// Most VMs that a policy may have.
 pub const MAX_VMS: usize = 64;
@@ -61,7 +65,7 @@ pub fn run(
         Err(why) => ending::refused(why),
     };
     for vm in policy.vms {
-        check_needs(vm, &svm);
+        start::check_needs(vm, &svm);
     }
     let mut hypervisor = Hypervisor::new(policy, svm, machine);
     hypervisor.create_vms(images);
@@ -86,26 +90,6 @@ fn cpuid(leaf: u32) -> [u32; 4] {
     [answer.eax, answer.ebx, answer.ecx, answer.edx]
 }
 
-/// Refuses to run a VM that relies on what this CPU lacks, naming the line that does.
-fn check_needs(vm: &VmPolicy, svm: &Svm) {
-    for need in vm.needs {
-        if !features::has(cpuid, need.feature) {
-            ending::refused(format_args!(
-                "this CPU lacks `{}` ({}), which {} asks for",
-                need.feature.name, need.feature.meaning, need.origin
-            ));
-        }
-    }
-    if vm.asid >= svm.asids {
-        ending::refused(format_args!(
-            "VM `{}` has ASID {}, but this CPU has ASIDs 1 to {}",
-            vm.name,
-            vm.asid,
-            svm.asids.saturating_sub(1)
-        ));
-    }
-}
-
 struct Hypervisor {
     policy: &'static Policy,
     svm: Svm,
@@ -119,11 +103,8 @@ struct Hypervisor {
     loaded: Option<usize>,
     /// Whose screen and keyboard the person has.
     focus: usize,
-    keys: Deque<u8, 64>,
-    typed: Deque<u8, 256>,
-    escape: Escape,
-    /// The person wants an end of everything.
-    quitting: bool,
+    input: Input,
+    routes: Routes,
     /// When the current turn ends, and when the screen is painted next: ns of [`Self::now`].
     turn_ends: u64,
     paint_at: u64,
@@ -151,6 +132,7 @@ impl Hypervisor {
             vmsave(host_state);
             clgi();
         }
+        let routes = Routes::open(policy.routes, &mut machine.pic);
         Hypervisor {
             policy,
             svm,
@@ -161,111 +143,13 @@ impl Hypervisor {
             scheduler: Scheduler::default(),
             loaded: None,
             focus: 0,
-            keys: Deque::new(),
-            typed: Deque::new(),
-            escape: Escape::default(),
-            quitting: false,
+            input: Input::default(),
+            routes,
             turn_ends: 0,
             paint_at: 0,
             armed: None,
             started: tsc::now(),
         }
-    }
-
-    fn create_vms(&mut self, images: &'static [Option<&'static [u8]>]) {
-        let wall = rtc::now();
-        for (index, policy) in self.policy.vms.iter().enumerate() {
-            let linked = images.get(index).copied().flatten();
-            let image = self.boot_module(policy.name).or(linked).unwrap_or_default();
-            let modules: [Module<'_>; 0] = [];
-            let mut around = Surroundings {
-                frames: &mut self.machine.frames,
-                svm: self.svm,
-                tsc: self.machine.tsc,
-                cpuid,
-                wall,
-            };
-            let instance = match create::create(policy, image, &modules, &mut around) {
-                Ok(instance) => instance,
-                Err(error) => ending::refused(error),
-            };
-            let guest = Guest {
-                instance,
-                fpu: FxImage::reset(),
-                debug: DebugRegisters::default(),
-                reported: false,
-            };
-            let placed = piece(&mut self.machine.frames, guest);
-            let Some((guest, _)) = placed else {
-                ending::refused(format_args!("no memory left for VM `{}`", policy.name));
-            };
-            info!(
-                "{}: {} KiB of memory, ASID {}, {}",
-                policy.name,
-                policy.memory >> 10,
-                policy.asid,
-                if policy.npt {
-                    "nested paging"
-                } else {
-                    "shadow paging"
-                },
-            );
-            if self.guests.push(guest).is_err() {
-                ending::refused(format_args!("more than {MAX_VMS} VMs"));
-            }
-        }
-    }
-
-    /// The boot module whose string gives it to VM `name`: `FILE image=NAME`.
-    fn boot_module(&self, name: &str) -> Option<&'static [u8]> {
-        let module = self.machine.boot.modules.iter().find(|module| {
-            module
-                .string
-                .split_ascii_whitespace()
-                .skip(1)
-                .filter_map(|word| word.strip_prefix("image="))
-                .any(|vm| vm == name)
-        })?;
-        let span = module.span;
-        // SAFETY: the boot loader put the module there, the frame allocator keeps it out of
-        // everyone's hands, and it is mapped one to one.
-        Some(unsafe {
-            core::slice::from_raw_parts(span.start.0 as *const u8, span.bytes() as usize)
-        })
-    }
-
-    fn hello(&self) {
-        let machine = &self.machine;
-        let guests: u64 = self
-            .policy
-            .vms
-            .iter()
-            .map(|vm| vm.memory.next_multiple_of(PAGE))
-            .sum();
-        let taken = self.free_at_first - machine.frames.free_bytes() - guests;
-        record::send("hello", |record| {
-            record.number("version", 1);
-            record.texts("vms", self.policy.vms.iter().map(|vm| vm.name));
-            record.number("tsc_hz", machine.tsc.hz());
-            record.number("vmm_bytes", machine.own_bytes + taken);
-        });
-    }
-
-    /// On the word `floor` of the VMM's own command line: what VMRUN and #VMEXIT cost bare,
-    /// in the same run as everything else, as a record.
-    fn measure_floor(&mut self) {
-        const ROUNDS: u64 = 10_000;
-        let words = &self.machine.boot.command_line;
-        if !words.split_ascii_whitespace().any(|word| word == "floor") || self.guests.is_empty() {
-            return;
-        }
-        self.load(0);
-        // SAFETY: as in `turn`; the VMs are new.
-        let ticks = unsafe { floor::measure(&mut self.guests[0].instance, ROUNDS) };
-        record::send("floor", |record| {
-            record.number("rounds", ROUNDS);
-            record.number("ticks", ticks.unwrap_or(0));
-        });
     }
 
     /// Ns since the VMM began to run VMs.
@@ -283,7 +167,7 @@ impl Hypervisor {
                 self.paint();
                 self.paint_at = now + FRAME_NS;
             }
-            if self.report_ends() || self.quitting {
+            if self.report_ends() || self.input.wants_to_quit() {
                 self.finish();
             }
             let stay = now < self.turn_ends;
@@ -374,44 +258,21 @@ impl Hypervisor {
         }
     }
 
-    /// Takes what keyboard and COM1 have, and gives it to the VM in focus.
+    /// Passes on what came over the machine's interrupt lines.
     fn serve(&mut self, lines: LineSet) {
-        if lines.contains(irq::KEYBOARD) {
-            while let Some(byte) = self.machine.keyboard.read() {
-                // A person who types ahead of 64 keys is not believed.
-                let _ = self.keys.push_back(byte);
-            }
-        }
-        if lines.contains(irq::COM1) {
-            while let Some(byte) = COM1.lock().read() {
-                match self.escape.feed(byte) {
-                    Typed::Guest(byte) => {
-                        let _ = self.typed.push_back(byte);
-                    }
-                    Typed::Quit => self.quitting = true,
-                    Typed::Help => {
-                        info!("Ctrl-] q ends everything; Ctrl-] twice is one for the guest")
-                    }
-                    Typed::Nothing => {}
-                }
-            }
-        }
         if lines.contains(irq::TIMER) {
             self.armed = None;
         }
-        let Some(guest) = self.guests.get_mut(self.focus) else {
-            return;
-        };
-        let devices = &mut guest.instance.vm.devices;
-        while self.keys.front().is_some_and(|byte| devices.key(*byte)) {
-            self.keys.pop_front();
+        self.input.take(lines, &mut self.machine.keyboard);
+        if let Some(guest) = self.guests.get_mut(self.focus) {
+            self.input.give(&mut guest.instance.vm.devices);
         }
-        while self
-            .typed
-            .front()
-            .is_some_and(|byte| devices.serial_input(*byte))
-        {
-            self.typed.pop_front();
+        self.routes.deliver(lines, &mut self.guests);
+        self.routes.reopen(&mut self.guests, &mut self.machine.pic);
+        if irq::take_nmi() {
+            warn!(
+                "a non-maskable interrupt: the machine reports a fault, or somebody pressed its button"
+            );
         }
     }
 
@@ -472,77 +333,4 @@ impl Hypervisor {
             .map(usize::from);
         SCREEN.lock().show_page(&cells.map(Cell), cursor);
     }
-
-    /// Tells of each VM that has ended since the last call; `true` when all have.
-    fn report_ends(&mut self) -> bool {
-        let mut all_ended = true;
-        for guest in &mut self.guests {
-            match &guest.instance.vm.end {
-                Some(end) if !guest.reported => {
-                    report_end(&guest.instance.vm, end);
-                    guest.reported = true;
-                }
-                Some(_) => {}
-                None => all_ended = false,
-            }
-        }
-        all_ended
-    }
-
-    /// All VMs have ended, or the person wants it so: the counts of those that live, and the
-    /// status, for which living is no fault.
-    fn finish(mut self) -> ! {
-        self.paint();
-        self.unload();
-        for guest in self.guests.iter().filter(|guest| !guest.reported) {
-            guest.instance.vm.report_denials();
-            send_exits(&guest.instance.vm);
-        }
-        let is_good = self.guests.iter().all(|guest| {
-            guest
-                .instance
-                .vm
-                .end
-                .as_ref()
-                .is_none_or(|end| end.how.is_good())
-        });
-        ending::done(if is_good { Status::Good } else { Status::Bad })
-    }
-}
-
-/// One VM's end, on the log and as records.
-fn report_end(vm: &Vm, end: &End) {
-    let name = vm.policy.name;
-    log::line(
-        if end.how.is_good() {
-            Level::Info
-        } else {
-            Level::Error
-        },
-        format_args!("{name}: {}: {}", end.how.name(), end.reason),
-    );
-    vm.report_denials();
-    send_exits(vm);
-    record::send("ended", |record| {
-        record.text("vm", name);
-        record.text("how", end.how.name());
-        record.flag("good", end.how.is_good());
-        record.text("reason", &end.reason);
-    });
-}
-
-/// What a VM stopped for, as a record.
-fn send_exits(vm: &Vm) {
-    record::send("exits", |record| {
-        record.text("vm", vm.policy.name);
-        record.objects("exits", vm.stats.iter(), |object, (exit, count)| {
-            object.text("name", exit.name);
-            object.number("code", exit.code as u64);
-            object.number("count", count.count);
-            object.number("cycles", count.cycles);
-        });
-        let vmm = vm.stats.vmm_cycles();
-        record.number("guest_cycles", vm.stats.run_cycles.saturating_sub(vmm));
-        record.number("vmm_cycles", vmm);
-    });
 }

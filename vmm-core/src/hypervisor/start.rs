@@ -1,0 +1,131 @@
+//! Before the first turn: what the machine must have, the VMs, the first records.
+
+use super::{Guest, Hypervisor, MAX_VMS, cpuid};
+use crate::addr::PAGE;
+use crate::host::{ending, record, rtc};
+use crate::info;
+use crate::policy::VmPolicy;
+use crate::svm::debug_registers::DebugRegisters;
+use crate::svm::features::{self, Svm};
+use crate::svm::floor;
+use crate::svm::instructions::FxImage;
+use crate::vm::create::{self, Surroundings, piece};
+use crate::vm::loader::Module;
+
+/// Refuses to run a VM that relies on what this CPU lacks, naming the line that does.
+pub(super) fn check_needs(vm: &VmPolicy, svm: &Svm) {
+    for need in vm.needs {
+        if !features::has(cpuid, need.feature) {
+            ending::refused(format_args!(
+                "this CPU lacks `{}` ({}), which {} asks for",
+                need.feature.name, need.feature.meaning, need.origin
+            ));
+        }
+    }
+    if vm.asid >= svm.asids {
+        ending::refused(format_args!(
+            "VM `{}` has ASID {}, but this CPU has ASIDs 1 to {}",
+            vm.name,
+            vm.asid,
+            svm.asids.saturating_sub(1)
+        ));
+    }
+}
+
+impl Hypervisor {
+    pub(super) fn create_vms(&mut self, images: &'static [Option<&'static [u8]>]) {
+        let wall = rtc::now();
+        for (index, policy) in self.policy.vms.iter().enumerate() {
+            let linked = images.get(index).copied().flatten();
+            let image = self.boot_module(policy.name).or(linked).unwrap_or_default();
+            let modules: [Module<'_>; 0] = [];
+            let mut around = Surroundings {
+                frames: &mut self.machine.frames,
+                svm: self.svm,
+                tsc: self.machine.tsc,
+                cpuid,
+                wall,
+            };
+            let instance = match create::create(policy, image, &modules, &mut around) {
+                Ok(instance) => instance,
+                Err(error) => ending::refused(error),
+            };
+            let guest = Guest {
+                instance,
+                fpu: FxImage::reset(),
+                debug: DebugRegisters::default(),
+                reported: false,
+            };
+            let placed = piece(&mut self.machine.frames, guest);
+            let Some((guest, _)) = placed else {
+                ending::refused(format_args!("no memory left for VM `{}`", policy.name));
+            };
+            info!(
+                "{}: {} KiB of memory, ASID {}, {}",
+                policy.name,
+                policy.memory >> 10,
+                policy.asid,
+                if policy.npt {
+                    "nested paging"
+                } else {
+                    "shadow paging"
+                },
+            );
+            if self.guests.push(guest).is_err() {
+                ending::refused(format_args!("more than {MAX_VMS} VMs"));
+            }
+        }
+    }
+
+    /// The boot module whose string gives it to VM `name`: `FILE image=NAME`.
+    fn boot_module(&self, name: &str) -> Option<&'static [u8]> {
+        let module = self.machine.boot.modules.iter().find(|module| {
+            module
+                .string
+                .split_ascii_whitespace()
+                .skip(1)
+                .filter_map(|word| word.strip_prefix("image="))
+                .any(|vm| vm == name)
+        })?;
+        let span = module.span;
+        // SAFETY: the boot loader put the module there, the frame allocator keeps it out of
+        // everyone's hands, and it is mapped one to one.
+        Some(unsafe {
+            core::slice::from_raw_parts(span.start.0 as *const u8, span.bytes() as usize)
+        })
+    }
+
+    pub(super) fn hello(&self) {
+        let machine = &self.machine;
+        let guests: u64 = self
+            .policy
+            .vms
+            .iter()
+            .map(|vm| vm.memory.next_multiple_of(PAGE))
+            .sum();
+        let taken = self.free_at_first - machine.frames.free_bytes() - guests;
+        record::send("hello", |record| {
+            record.number("version", 1);
+            record.texts("vms", self.policy.vms.iter().map(|vm| vm.name));
+            record.number("tsc_hz", machine.tsc.hz());
+            record.number("vmm_bytes", machine.own_bytes + taken);
+        });
+    }
+
+    /// On the word `floor` of the VMM's own command line: what VMRUN and #VMEXIT cost bare,
+    /// in the same run as everything else, as a record.
+    pub(super) fn measure_floor(&mut self) {
+        const ROUNDS: u64 = 10_000;
+        let words = &self.machine.boot.command_line;
+        if !words.split_ascii_whitespace().any(|word| word == "floor") || self.guests.is_empty() {
+            return;
+        }
+        self.load(0);
+        // SAFETY: as in `turn`; the VMs are new.
+        let ticks = unsafe { floor::measure(&mut self.guests[0].instance, ROUNDS) };
+        record::send("floor", |record| {
+            record.number("rounds", ROUNDS);
+            record.number("ticks", ticks.unwrap_or(0));
+        });
+    }
+}
