@@ -1,6 +1,8 @@
 //! Handlers as functions of a vCPU and a VM: no CPU is needed to test them.
 
+mod registers;
 mod rules;
+mod stepping;
 
 use intercepts::vmcb::control::{shadow, vintr};
 use intercepts::{Event, ExitCode};

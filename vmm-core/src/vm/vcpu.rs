@@ -261,6 +261,7 @@ impl Vcpu {
     /// The completed instruction ends RF, and in #DB if the guest was single-stepping
     /// (APM 3.1.6, 13.1.4).
     #[cold]
+    #[inline(never)]
     fn end_debugged(&mut self) {
         let save = &mut self.vmcb.save;
         save.rflags &= !RFLAGS_RF;
