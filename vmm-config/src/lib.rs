@@ -19,6 +19,8 @@ pub mod lowered;
 pub mod machine;
 pub mod ports;
 pub mod rules;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod source;
 pub mod words;
 pub mod written;

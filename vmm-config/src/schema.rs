@@ -1,0 +1,355 @@
+//! The JSON schema (draft 7) of a policy, for editors: keys, words and their meaning.
+//!
+//! It says what can be said in a schema; the rest is the business of the rules. TOML nests
+//! dotted names, so an exit such as `cr3.write` stands there twice: as one key, which a person
+//! writes in quotes, and as `write` in `cr3`.
+
+mod parts;
+
+use std::collections::BTreeMap;
+
+use intercepts::{Action, CPUID_FEATURES, EXITS, Exit, MSRS, VECTORS};
+use serde_json::{Map, Value, json};
+
+use self::parts::{any, choice, described, names, pattern, range, reference, table, words};
+use crate::machine::MACHINES;
+use crate::words::{Device, Flush, Halted, IoAction, LogLevel, MsrAction, Test, Then, Word};
+
+/// A leaf of CPUID, and perhaps a subleaf.
+const LEAF: &str = "^(0[xX])?[0-9a-fA-F_]+(\\.(0[xX])?[0-9a-fA-F_]+)?$";
+
+/// The schema.
+pub fn schema() -> Value {
+    let machines = MACHINES
+        .iter()
+        .map(|machine| (machine.name, machine.meaning));
+    let line = json!({
+        "anyOf": [
+            described("`vmm`, or the name of a VM", json!({ "type": "string" })),
+            table(&[
+                ("vm", described("The VM that gets the line", json!({ "type": "string" }))),
+                ("ports", described("The ports of the device behind it", range())),
+            ], &["vm"]),
+        ],
+    });
+    json!({
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Tollgate policy",
+        "description": "What guests may do by themselves, and where they meet a gate",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["vm"],
+        "properties": {
+            "target": described("What the policy is written for", table(&[
+                ("machine", described("The machine whose features the policy may rely on", choice(machines))),
+            ], &[])),
+            "vmm": described("The VMM itself", table(&[
+                ("quantum", described("Time slice when several VMs have work, such as `10 ms`", pattern("^[0-9_]+ *(us|ms|s)$"))),
+                ("log", described("The least urgent messages that the log shows", words::<LogLevel>())),
+            ], &[])),
+            "set": described("Sets of intercepts, by name", json!({
+                "type": "object",
+                "additionalProperties": { "$ref": "#/definitions/set" },
+            })),
+            "vm": described("The VMs", json!({
+                "type": "array",
+                "minItems": 1,
+                "items": vm(),
+            })),
+            "irq": described("Who gets each physical interrupt line", json!({
+                "type": "object",
+                "additionalProperties": false,
+                "patternProperties": { "^(0x)?[0-9a-fA-F]+$": line },
+            })),
+        },
+        "definitions": definitions(),
+    })
+}
+
+/// The schema as it stands in the workspace.
+pub fn text() -> String {
+    format!("{:#}\n", schema())
+}
+
+fn vm() -> Value {
+    let io = table(
+        &[
+            (
+                "ports",
+                described("A port or a range, such as `0x220-0x22f`", range()),
+            ),
+            (
+                "action",
+                described("What an access does", words::<IoAction>()),
+            ),
+        ],
+        &["ports", "action"],
+    );
+    let msr = table(
+        &[
+            (
+                "msr",
+                described(
+                    "An MSR by name or number, or a range of numbers",
+                    reference("msr"),
+                ),
+            ),
+            ("read", described("What RDMSR does", words::<MsrAction>())),
+            ("write", described("What WRMSR does", words::<MsrAction>())),
+        ],
+        &["msr"],
+    );
+    table(
+        &[
+            (
+                "name",
+                described(
+                    "Its name: letters, digits, `-` and `_`",
+                    pattern("^[A-Za-z0-9_-]{1,32}$"),
+                ),
+            ),
+            (
+                "image",
+                described(
+                    "`guest`, the workspace's own kernel, or a path with a `/`",
+                    pattern("^guest$|/"),
+                ),
+            ),
+            (
+                "cmdline",
+                described(
+                    "The kernel command line",
+                    json!({ "type": "string", "maxLength": 1024, "pattern": "^[ -~]*$" }),
+                ),
+            ),
+            (
+                "memory",
+                described(
+                    "Guest memory, such as `64 MiB`",
+                    pattern("^[0-9_]+ *(KiB|MiB|GiB)$"),
+                ),
+            ),
+            (
+                "asid",
+                described(
+                    "Address space identifier; the lowest free one if it is left out",
+                    json!({ "type": "integer", "minimum": 1 }),
+                ),
+            ),
+            (
+                "npt",
+                described("Nested paging", json!({ "type": "boolean" })),
+            ),
+            (
+                "intercepts",
+                described(
+                    "A set, a list of sets of which later ones win, or a set of its own",
+                    any(&[names(), reference("set")]),
+                ),
+            ),
+            (
+                "devices",
+                described(
+                    "The devices that it sees",
+                    json!({ "type": "array", "items": words::<Device>() }),
+                ),
+            ),
+            (
+                "halted",
+                described("What HLT with interrupts off means", words::<Halted>()),
+            ),
+            (
+                "tsc_offset",
+                described(
+                    "Added to the TSC that the guest reads, in ticks",
+                    json!({ "type": "integer" }),
+                ),
+            ),
+            (
+                "tlb",
+                described(
+                    "What is flushed when a translation changes",
+                    words::<Flush>(),
+                ),
+            ),
+            ("cpuid", described("What its CPU claims to be", cpuid())),
+            (
+                "io",
+                described(
+                    "Ports beyond those of the devices",
+                    json!({ "type": "array", "items": io }),
+                ),
+            ),
+            (
+                "msr",
+                described(
+                    "MSRs beyond the VMM's own model",
+                    json!({ "type": "array", "items": msr }),
+                ),
+            ),
+        ],
+        &["name", "memory", "intercepts"],
+    )
+}
+
+fn cpuid() -> Value {
+    let features = CPUID_FEATURES
+        .iter()
+        .map(|feature| (feature.name, feature.meaning));
+    let listed = json!({ "type": "array", "items": any(&[choice(features), pattern(LEAF)]) });
+    let register = json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX });
+    let registers = table(
+        &["eax", "ebx", "ecx", "edx"].map(|name| (name, register.clone())),
+        &[],
+    );
+    table(
+        &[
+            (
+                "hide",
+                described("Features and leaves that are not there", listed.clone()),
+            ),
+            (
+                "show",
+                described("Features and leaves that are the host's", listed),
+            ),
+            (
+                "set",
+                described(
+                    "Leaves with these registers",
+                    json!({
+                        "type": "object",
+                        "additionalProperties": false,
+                        "patternProperties": { LEAF: registers },
+                    }),
+                ),
+            ),
+        ],
+        &[],
+    )
+}
+
+/// `set`, and one definition for each choice of actions that some exit has.
+fn definitions() -> Value {
+    let mut definitions = Map::new();
+    for exit in EXITS {
+        let name = answer_name(exit);
+        if !definitions.contains_key(&name) {
+            definitions.insert(name, answer(exit, None));
+        }
+    }
+    let vectors = VECTORS.iter().map(|(name, manual)| (*name, *manual));
+    let number = json!({ "type": "integer", "minimum": 0, "maximum": 31 });
+    let msrs = MSRS.iter().map(|msr| (msr.name, msr.meaning));
+    for (name, schema) in [
+        ("set", set()),
+        ("vector", any(&[choice(vectors), number, pattern("^#")])),
+        ("msr", any(&[choice(msrs), range()])),
+        ("range", range()),
+    ] {
+        definitions.insert(name.to_owned(), schema);
+    }
+    definitions.into()
+}
+
+/// Exits that take the same actions and conditions share a definition.
+fn answer_name(exit: &Exit) -> String {
+    let tests = Test::ALL.iter().filter(|test| test.fits(exit));
+    let tests = tests.fold(0, |bits, test| bits | 1 << *test as u32);
+    format!("answer-{:03x}-{tests:03x}", exit.fits.bits())
+}
+
+fn set() -> Value {
+    let mut properties = Map::new();
+    let extends = described("The sets that it starts from; later ones win", names());
+    properties.insert("extends".to_owned(), extends);
+    let mut families: BTreeMap<&str, Vec<(&str, Value)>> = BTreeMap::new();
+    for exit in EXITS {
+        let meaning = format!("{}: {} (APM {})", exit.apm, exit.trigger, exit.section);
+        let answer = described(&meaning, reference(&answer_name(exit)));
+        if let Some((family, rest)) = exit.name.split_once('.') {
+            families
+                .entry(family)
+                .or_default()
+                .push((rest, answer.clone()));
+        }
+        properties.insert(exit.name.to_owned(), answer);
+    }
+    for (family, members) in families {
+        let schema = match intercepts::by_name(family) {
+            Some(exit) => {
+                let meaning = format!("{}: {} (APM {})", exit.apm, exit.trigger, exit.section);
+                described(&meaning, answer(exit, Some(&members)))
+            }
+            None => table(&members, &[]),
+        };
+        properties.insert(family.to_owned(), schema);
+    }
+    json!({ "type": "object", "additionalProperties": false, "properties": properties })
+}
+
+/// An action's word, or a table with parameters; `more`: exits whose names go on from here.
+fn answer(exit: &Exit, more: Option<&[(&str, Value)]>) -> Value {
+    let fitting = || {
+        let actions = Action::ALL
+            .into_iter()
+            .filter(|action| exit.accepts(*action));
+        choice(actions.map(|action| (action.name(), action.meaning())))
+    };
+    let one = [
+        ("action", described("What happens", fitting())),
+        (
+            "handler",
+            described(
+                "A function in boot/src/handlers.rs",
+                json!({ "type": "string" }),
+            ),
+        ),
+        (
+            "vector",
+            described("The exception that `inject` delivers", reference("vector")),
+        ),
+        (
+            "error",
+            described(
+                "The error code that `inject` pushes",
+                json!({ "type": "integer", "minimum": 0, "maximum": 0xffff }),
+            ),
+        ),
+        (
+            "log",
+            described("Say each one on the log", json!({ "type": "boolean" })),
+        ),
+    ];
+    let tests = Test::ALL.iter().filter(|test| test.fits(exit)).map(|test| {
+        let value = match test {
+            Test::Write => json!({ "type": "boolean" }),
+            Test::Msr => reference("msr"),
+            _ => reference("range"),
+        };
+        (test.name(), described(test.meaning(), value))
+    });
+    let rule = table(&one.iter().cloned().chain(tests).collect::<Vec<_>>(), &[]);
+    let mut whole = Vec::from(one);
+    whole.extend([
+        (
+            "when",
+            described(
+                "Rules, of which the first that holds wins; the last one has no condition",
+                json!({ "type": "array", "minItems": 1, "items": rule }),
+            ),
+        ),
+        (
+            "limit",
+            described(
+                "How often the exit is answered",
+                json!({ "type": "integer", "minimum": 1 }),
+            ),
+        ),
+        (
+            "then",
+            described("What comes after the limit", words::<Then>()),
+        ),
+    ]);
+    whole.extend(more.unwrap_or_default().iter().cloned());
+    any(&[fitting(), table(&whole, &[])])
+}
