@@ -69,7 +69,7 @@ pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
         _ => return unexpected::unreadable(vcpu, vm),
     };
     match done {
-        Ok(()) => vcpu.complete_at(next),
+        Ok(()) => vcpu.complete_with_rf(next),
         Err(fault) => vcpu.raise(fault),
     }
     if is_write {

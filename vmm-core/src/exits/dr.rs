@@ -56,7 +56,7 @@ pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
         }
         _ => return unexpected::unreadable(vcpu, vm),
     }
-    vcpu.complete_at(next);
+    vcpu.complete_with_rf(next);
     Outcome::Resume
 }
 

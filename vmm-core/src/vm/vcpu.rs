@@ -253,22 +253,22 @@ impl Vcpu {
     pub fn complete_at(&mut self, rip: u64) {
         self.vmcb.save.rip = rip;
         self.vmcb.control.interrupt_shadow &= !shadow::INTERRUPT_SHADOW;
-        if self.vmcb.save.rflags & (RFLAGS_TF | RFLAGS_RF) != 0 {
-            self.end_debugged();
+        if self.vmcb.save.rflags & RFLAGS_TF != 0 {
+            self.single_stepped();
         }
     }
 
-    /// The completed instruction ends RF, and in #DB if the guest was single-stepping
-    /// (APM 3.1.6, 13.1.4).
+    /// As [`Vcpu::complete_at`], and RF ends as well (APM 3.1.6): for what is off the hot path.
+    pub fn complete_with_rf(&mut self, rip: u64) {
+        self.vmcb.save.rflags &= !RFLAGS_RF;
+        self.complete_at(rip);
+    }
+
+    /// The guest was single-stepping: the completed instruction ends in #DB (APM 13.1.4).
     #[cold]
-    #[inline(never)]
-    fn end_debugged(&mut self) {
-        let save = &mut self.vmcb.save;
-        save.rflags &= !RFLAGS_RF;
-        if save.rflags & RFLAGS_TF != 0 {
-            save.dr6 |= DR6_BS;
-            self.inject(Event::exception(1));
-        }
+    fn single_stepped(&mut self) {
+        self.vmcb.save.dr6 |= DR6_BS;
+        self.inject(Event::exception(1));
     }
 
     /// Whether the bytes at RIP are `opcode`, without prefixes, as far as the page that code

@@ -190,6 +190,14 @@ fn clts_clears_ts_alone() {
 }
 
 #[test]
+fn an_instruction_ends_rf_and_traps_if_the_guest_steps() {
+    let Instance { vcpu, .. } = written(2, 0, |vcpu| vcpu.save_mut().rflags |= 1 << 16 | 1 << 8);
+    assert_eq!(vcpu.save().rflags, 1 << 8 | 2);
+    assert_eq!(vcpu.control().event_injection, Event::exception(1));
+    assert_eq!(vcpu.save().dr6 >> 14 & 1, 1, "DR6.BS");
+}
+
+#[test]
 fn smsw_fills_a_register_as_wide_as_it_is_written() {
     for (code, expected) in [
         (&[0x66, 0x0f, 0x01, 0xe1][..], 0x1122_0011),
