@@ -69,6 +69,22 @@ pub const HOST_PORTS: &[(Ports, &str)] = &[
     ((0x8900, 0x8900), "Bochs' power switch"),
 ];
 
+/// Ports behind which nothing reaches memory by itself. On the ISA bus a device needs the DMA
+/// controller for that, which is the host's; a PCI device does not.
+pub const TAME_PORTS: &[(Ports, &str)] = &[
+    ((0x0e9, 0x0e9), "Bochs' and QEMU's debug console"),
+    ((0x0f0, 0x0ff), "the coprocessor's, and QEMU's debug exit"),
+    ((0x100, 0x3ff), "the ISA bus's"),
+    ((0x402, 0x402), "the firmware's debug console"),
+];
+
+/// Whether all of `ports` are known to be tame.
+pub(crate) fn are_tame(ports: Ports) -> bool {
+    TAME_PORTS
+        .iter()
+        .any(|((first, last), _)| *first <= ports.0 && ports.1 <= *last)
+}
+
 /// Whether two ranges have a number in common.
 pub(crate) fn meet<T: Ord>(one: (T, T), other: (T, T)) -> bool {
     one.0 <= other.1 && other.0 <= one.1

@@ -120,6 +120,7 @@ rules! {
     PORTS_OVERLAP Error "ports-overlap": "a port has one rule";
     PORTS_OF_DEVICE Error "ports-of-device": "the ports of a VM's devices are answered by the devices";
     PORTS_OF_VMM Error "ports-of-vmm" "15.10": "a guest does not reach a port that the VMM drives or that can reach past the VM";
+    PORTS_UNVETTED Warning "ports-unvetted" "15.10": "a device whose ports are passed has no DMA of its own: a bus master reaches past the VM";
     MSRS_OVERLAP Error "msrs-overlap": "an MSR has one rule";
     MSR_UNSWITCHED Error "msr-unswitched" "15.5.2": "`pass` needs an MSR that is switched between guests and host";
     MSR_UNMAPPED Error "msr-unmapped" "15.11": "`pass` needs an MSR that the permission map covers: 0-1FFFh, C000_0000h-C000_1FFFh, C001_0000h-C001_1FFFh";

@@ -48,6 +48,7 @@ const CHECKS: &[Check] = &[
     ports::overlap,
     ports::of_devices,
     ports::of_the_vmm,
+    ports::passed_are_tame,
     msrs::overlap,
     msrs::switched,
     msrs::mapped,

@@ -1,7 +1,7 @@
 //! Rules about I/O ports: those of `[[vm.io]]` and of lines that bring a device.
 
 use crate::finding::Findings;
-use crate::ports::{Ports, device, host, meet};
+use crate::ports::{Ports, are_tame, device, host, meet};
 use crate::resolve::Policy;
 use crate::rules;
 use crate::source::At;
@@ -85,6 +85,27 @@ pub(super) fn of_the_vmm(policy: &Policy, found: &mut Findings<'_>) {
                     )
                     .label(what)
                     .help("leave them out: what has no rule is denied");
+            }
+        }
+    }
+}
+
+/// What is passed is known not to reach memory by itself.
+pub(super) fn passed_are_tame(policy: &Policy, found: &mut Findings<'_>) {
+    for vm in &policy.document.vms {
+        for (ports, action) in rules_of(policy, vm) {
+            let refused = action != IoAction::Pass || host(ports.value).is_some();
+            if !refused && !are_tame(ports.value) {
+                found
+                    .add(
+                        &rules::PORTS_UNVETTED,
+                        ports.span,
+                        format!(
+                            "the device behind {} may reach any memory",
+                            show(ports.value)
+                        ),
+                    )
+                    .help("pass it only if you know that the device is no bus master");
             }
         }
     }
