@@ -4,6 +4,7 @@ use core::fmt::Display;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::screen::SCREEN;
+use super::serial::{COM1, COM2};
 use super::{log, power, record};
 use crate::error;
 
@@ -55,4 +56,7 @@ pub fn panicked(report: impl Display) -> ! {
 
 fn last_record(status: Status) {
     record::send("done", |record| record.number("status", status as u64));
+    for port in [&COM1, &COM2] {
+        port.lock().drain();
+    }
 }

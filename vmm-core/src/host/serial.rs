@@ -37,6 +37,8 @@ const READY: u8 = 0x0B;
 const RECEIVE_INTERRUPT: u8 = 0x01;
 const DATA_READY: u8 = 0x01;
 const TRANSMITTER_EMPTY: u8 = 0x20;
+/// Neither the FIFO nor the shift register behind it holds a byte.
+const ALL_SENT: u8 = 0x40;
 
 /// Looks at the line status before a byte counts as stuck. At 115200 baud a full FIFO empties
 /// in 1.4 ms, and a look takes about a microsecond.
@@ -103,7 +105,7 @@ impl<P: Ports> Uart<P> {
     pub fn write(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             if self.room == 0 {
-                self.present = self.present && self.wait_until_empty();
+                self.present = self.present && self.wait_for(TRANSMITTER_EMPTY);
                 self.room = self.depth;
             }
             if !self.present {
@@ -114,14 +116,19 @@ impl<P: Ports> Uart<P> {
         }
     }
 
+    /// Waits until the last byte has left: a machine that is switched off sends no more.
+    pub fn drain(&mut self) {
+        self.present = self.present && self.wait_for(ALL_SENT);
+    }
+
     /// The next byte received; `None` when there is none.
     pub fn read(&mut self) -> Option<u8> {
         let ready = self.present && self.read_register(LINE_STATUS) & DATA_READY != 0;
         ready.then(|| self.read_register(DATA))
     }
 
-    fn wait_until_empty(&mut self) -> bool {
-        (0..PATIENCE).any(|_| self.read_register(LINE_STATUS) & TRANSMITTER_EMPTY != 0)
+    fn wait_for(&mut self, status: u8) -> bool {
+        (0..PATIENCE).any(|_| self.read_register(LINE_STATUS) & status != 0)
     }
 
     fn read_register(&mut self, register: u16) -> u8 {
@@ -164,7 +171,7 @@ mod tests {
                         self.sent.extend(self.queue.pop_front());
                     }
                     let empty = if self.queue.is_empty() {
-                        TRANSMITTER_EMPTY
+                        TRANSMITTER_EMPTY | ALL_SENT
                     } else {
                         0
                     };
@@ -200,7 +207,7 @@ mod tests {
                 ..Paper::default()
             });
             uart.write(&text);
-            assert!(uart.wait_until_empty());
+            uart.drain();
             assert_eq!(uart.ports.sent, text);
         }
     }
