@@ -132,9 +132,12 @@ fn holds(exit: &Exit, condition: Condition) -> TokenStream {
     }
     let function = format_ident!("{}", test.name());
     let (low, high) = (hex(first), hex(last));
+    // The vector of INTn stands in the guest's memory only.
+    let vm = (test == Test::Int).then(|| quote! { , vm });
+    let value = quote! { exits::when::#function(vcpu #vm) };
     if first == last {
-        quote! { exits::when::#function(vcpu) == #low }
+        quote! { #value == #low }
     } else {
-        quote! { (#low..=#high).contains(&exits::when::#function(vcpu)) }
+        quote! { (#low..=#high).contains(&#value) }
     }
 }

@@ -122,7 +122,9 @@ const QEMU_TCG: Machine = Machine {
         ),
         (ExitCode::Icebp, "ICEBP raises #UD"),
         (ExitCode::ExceptionBp, "INT3 exits as `swint`"),
+        (ExitCode::ExceptionOf, "INTO exits as `swint`"),
         (ExitCode::TaskSwitch, "a task switch never exits"),
+        (ExitCode::MwaitConditional, "MWAIT exits as `mwait`"),
     ],
 };
 

@@ -89,6 +89,7 @@ words! {
         Msr "msr" "the MSR, from ECX";
         Leaf "leaf" "the CPUID leaf, from EAX";
         Subleaf "subleaf" "the CPUID subleaf, from ECX";
+        Int "int" "the vector of INTn";
         Number "number" "the number of the hypercall, from EAX";
         ErrorCode "error_code" "the exception's error code";
         Address "address" "the linear address that faulted";
@@ -126,6 +127,7 @@ impl Test {
             Test::Msr => exit.code == ExitCode::Msr,
             Test::Write => matches!(exit.code, ExitCode::Ioio | ExitCode::Msr),
             Test::Leaf | Test::Subleaf => exit.code == ExitCode::Cpuid,
+            Test::Int => exit.code == ExitCode::Swint,
             Test::Number => exit.code == ExitCode::Vmmcall,
             Test::ErrorCode => exception_vector(exit).is_some_and(pushes_error),
             Test::Address => exit.code == ExitCode::ExceptionPf,
@@ -137,6 +139,7 @@ impl Test {
     pub fn largest(self) -> u64 {
         match self {
             Test::Port | Test::ErrorCode => 0xffff,
+            Test::Int => 0xff,
             Test::Write => 1,
             Test::Msr | Test::Leaf | Test::Subleaf | Test::Number => u32::MAX.into(),
             Test::Address | Test::Rip => u64::MAX,

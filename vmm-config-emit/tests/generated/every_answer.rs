@@ -350,6 +350,7 @@ mod policy {
         const RDTSC: u32 = 1 << 14;
         const CPUID: u32 = 1 << 18;
         const RSM: u32 = 1 << 19;
+        const SWINT: u32 = 1 << 21;
         const INVD: u32 = 1 << 22;
         const PAUSE: u32 = 1 << 23;
         const HLT: u32 = 1 << 24;
@@ -369,8 +370,9 @@ mod policy {
         const XSETBV: u32 = 1 << 13;
         control.intercept_exceptions = EXCEPTION_DB | EXCEPTION_PF | EXCEPTION_AC
             | EXCEPTION_MC;
-        control.intercept_misc1 = INTR | NMI | INIT | VINTR | RDTSC | CPUID | RSM | INVD
-            | PAUSE | HLT | INVLPGA | IOIO | MSR | TASK_SWITCH | FERR_FREEZE | SHUTDOWN;
+        control.intercept_misc1 = INTR | NMI | INIT | VINTR | RDTSC | CPUID | RSM | SWINT
+            | INVD | PAUSE | HLT | INVLPGA | IOIO | MSR | TASK_SWITCH | FERR_FREEZE
+            | SHUTDOWN;
         control.intercept_misc2 = VMRUN | VMMCALL | VMLOAD | VMSAVE | STGI | CLGI
             | SKINIT | XSETBV;
         control.guest_asid = 0x3;
@@ -388,6 +390,7 @@ mod policy {
         .with(ExitCode::Rdtsc, vm2_rdtsc)
         .with(ExitCode::Cpuid, vm2_cpuid)
         .with(ExitCode::Rsm, exits::deny::ud)
+        .with(ExitCode::Swint, vm2_swint)
         .with(ExitCode::Invd, exits::cache::emulate)
         .with(ExitCode::Pause, exits::stop::stop)
         .with(ExitCode::Hlt, exits::hlt::wait)
@@ -445,6 +448,19 @@ mod policy {
             return exits::inject::exception(vcpu, vm, 6u8, None);
         }
         exits::cpuid::by_rules(vcpu, vm)
+    }
+    fn vm2_swint(
+        vcpu: &mut ::vmm_core::vm::Vcpu,
+        vm: &mut ::vmm_core::vm::Vm,
+    ) -> exits::Outcome {
+        if (0x80..=0x8f).contains(&exits::when::int(vcpu, vm)) {
+            exits::log::entry(vcpu, vm);
+            return exits::swint::deliver(vcpu, vm);
+        }
+        if exits::when::int(vcpu, vm) == 0x3 {
+            return exits::stop::stop(vcpu, vm);
+        }
+        exits::swint::deliver(vcpu, vm)
     }
     fn vm2_ioio(
         vcpu: &mut ::vmm_core::vm::Vcpu,

@@ -4,7 +4,8 @@
 
 use intercepts::IoioInfo;
 
-use crate::vm::Vcpu;
+use crate::decode::Operation;
+use crate::vm::{Vcpu, Vm};
 
 /// The port of IN, OUT, INS or OUTS.
 pub fn port(vcpu: &Vcpu) -> u64 {
@@ -34,6 +35,17 @@ pub fn leaf(vcpu: &Vcpu) -> u64 {
 /// The subleaf of CPUID.
 pub fn subleaf(vcpu: &Vcpu) -> u64 {
     vcpu.gprs.rcx & 0xffff_ffff
+}
+
+/// The vector of INTn, INT3 or INTO. What cannot be read or is none of them has no vector that
+/// a condition could name.
+pub fn int(vcpu: &Vcpu, vm: &Vm) -> u64 {
+    match vcpu.instruction(&vm.memory).map(|found| found.operation) {
+        Some(Operation::Int(vector)) => vector.into(),
+        Some(Operation::Int3) => 3,
+        Some(Operation::Into) => 4,
+        _ => u64::MAX,
+    }
 }
 
 /// The number of a hypercall.

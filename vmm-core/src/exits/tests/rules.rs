@@ -27,6 +27,19 @@ fn a_condition_sees_what_the_cpu_tells() {
 }
 
 #[test]
+fn a_condition_reads_the_vector_from_the_instruction() {
+    for (code, vector) in [
+        (&[0xcd, 0x80, 0x90][..], 0x80),
+        (&[0xcc, 0x90], 3),
+        (&[0xce, 0x90], 4),
+        (&[0x90, 0x90], u64::MAX),
+    ] {
+        let Instance { vcpu, vm } = guest(&QUIET, code);
+        assert_eq!(when::int(&vcpu, &vm), vector, "{code:x?}");
+    }
+}
+
+#[test]
 fn a_limit_of_three_lets_three_exits_be_answered() {
     let Instance { mut vcpu, mut vm } = guest(&QUIET, &[]);
     for _ in 0..3 {
