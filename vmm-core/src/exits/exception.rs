@@ -2,7 +2,7 @@
 
 use intercepts::{Event, EventKind, ExitCode};
 
-use super::Outcome;
+use super::{Outcome, delivery};
 use crate::vm::vcpu::DR6_BREAKPOINTS;
 use crate::vm::{How, Vcpu, Vm};
 
@@ -82,7 +82,7 @@ pub fn reflect(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
     } else {
         Combined::Later
     };
-    match combined {
+    let delivered = match combined {
         Combined::Shutdown => {
             let rip = vcpu.save().rip;
             return vm.finish(
@@ -90,7 +90,10 @@ pub fn reflect(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
                 format_args!("triple fault (vector {vector} while delivering #DF) at RIP {rip:#x}"),
             );
         }
-        Combined::DoubleFault => vcpu.inject(Event::exception_with_error(DF, 0)),
+        Combined::DoubleFault => {
+            vcpu.inject(Event::exception_with_error(DF, 0));
+            DF
+        }
         Combined::Later => {
             if vector == PF {
                 vcpu.save_mut().cr2 = address;
@@ -107,7 +110,14 @@ pub fn reflect(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
             } else {
                 Event::exception(vector)
             });
+            vector
         }
+    };
+    // QUIRK: QEMU 7.2 does not combine an injected exception with one that its delivery raises,
+    // as it does with one that it raised itself.
+    if Class::of(delivered) != Class::Benign {
+        let rip = vcpu.save().rip;
+        delivery::watch(vcpu, vm, rip);
     }
     Outcome::Resume
 }

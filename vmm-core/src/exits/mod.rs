@@ -7,6 +7,7 @@
 pub mod cache;
 pub mod cpuid;
 pub mod cr;
+pub mod delivery;
 pub mod deny;
 pub mod dr;
 pub mod exception;

@@ -10,8 +10,8 @@ use intercepts::vmcb::{Control, Save, Vmcb};
 
 use crate::addr::Hpa;
 use crate::decode::{self, Instruction, Prefixes};
+use crate::exits::delivery::Delivery;
 use crate::exits::step::Step;
-use crate::exits::swint::Delivery;
 use crate::svm::tlb::{self, Flush};
 use crate::vm::memory::{GuestMemory, GuestPage};
 use crate::vm::walk;
@@ -73,7 +73,7 @@ pub struct Vcpu {
     pub flush_by_asid: bool,
     /// The instruction that the guest is being stepped over, if it is.
     pub step: Option<Step>,
-    /// The software interrupt that is being delivered, if one is.
+    /// The event whose delivery is watched, if one is.
     pub delivery: Option<Delivery>,
     /// DR6.B0 to B3 as the guest was told of them by #DB, since it last armed breakpoints.
     pub breakpoints_told: u64,

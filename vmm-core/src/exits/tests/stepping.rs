@@ -62,6 +62,13 @@ fn count(instance: &Instance, code: ExitCode) -> u64 {
     instance.vm.stats.count(code)
 }
 
+/// The event that is queued has been delivered, and the next exit taken.
+fn arrived(instance: &mut Instance) {
+    instance.vcpu.inject(Event::NONE);
+    instance.vcpu.control_mut().exit_int_info = Event::NONE;
+    exit(instance, ExitCode::Intr);
+}
+
 /// The intercepts are the policy's, and no step is in progress.
 fn assert_as_before(instance: &Instance) {
     for exit in intercepts::EXITS {
@@ -198,11 +205,12 @@ fn a_fault_of_the_instruction_is_the_guest_s_and_ends_the_step() {
     exit(&mut instance, ExitCode::GdtrRead);
     instance.vcpu.control_mut().exit_info1 = 0x28;
     exit(&mut instance, ExitCode::ExceptionNp);
-    assert_as_before(&instance);
     assert_eq!(event(&instance), Event::exception_with_error(11, 0x28));
     assert_eq!(instance.vcpu.save().rflags & TF, 0);
     assert_eq!(instance.vcpu.save().rip, CODE);
     assert_eq!(count(&instance, ExitCode::ExceptionNp), 0, "not asked for");
+    arrived(&mut instance);
+    assert_as_before(&instance);
 }
 
 #[test]
@@ -210,8 +218,9 @@ fn a_fault_that_the_policy_counts_is_counted() {
     let mut instance = counted(&[0x0f, 0x01, 0x01]);
     exit(&mut instance, ExitCode::GdtrRead);
     exit(&mut instance, ExitCode::ExceptionPf);
-    assert_as_before(&instance);
     assert_eq!(count(&instance, ExitCode::ExceptionPf), 1);
+    arrived(&mut instance);
+    assert_as_before(&instance);
 }
 
 #[test]
@@ -239,6 +248,23 @@ fn an_interrupt_that_waits_for_if_still_has_its_bell_after_a_step() {
     assert_eq!(instance.vcpu.control().vintr & vintr::V_IRQ, 0);
     trap(&mut instance, 3);
     assert_ne!(instance.vcpu.control().vintr & vintr::V_IRQ, 0);
+}
+
+/// QUIRK: QEMU 7.2 leaves the double-fault rules of an injected exception to the VMM.
+#[test]
+fn a_fault_in_the_delivery_of_a_reflected_exception_is_a_double_fault() {
+    let mut instance = counted(&[0x90]);
+    exit(&mut instance, ExitCode::ExceptionPf);
+    let page_fault = core::mem::take(&mut instance.vcpu.control_mut().event_injection);
+    instance.vcpu.control_mut().exit_int_info = page_fault;
+    exit(&mut instance, ExitCode::ExceptionNp);
+    assert_eq!(event(&instance), Event::exception_with_error(8, 0));
+    assert_eq!(count(&instance, ExitCode::ExceptionNp), 0, "not asked for");
+
+    let double_fault = core::mem::take(&mut instance.vcpu.control_mut().event_injection);
+    instance.vcpu.control_mut().exit_int_info = double_fault;
+    assert_eq!(exit(&mut instance, ExitCode::ExceptionNp), Outcome::Leave);
+    assert_eq!(end(&instance.vm), Some(How::Crashed));
 }
 
 mod software {
@@ -284,10 +310,11 @@ mod software {
         control.exit_int_info = Event::software(0x80);
         control.exit_info1 = 0x402;
         exit(&mut instance, ExitCode::ExceptionGp);
-        assert_as_before(&instance);
         assert_eq!(instance.vcpu.save().rip, CODE);
         assert_eq!(event(&instance), Event::exception_with_error(13, 0x402));
         assert_eq!(count(&instance, ExitCode::ExceptionGp), 0, "not asked for");
+        arrived(&mut instance);
+        assert_as_before(&instance);
     }
 
     #[test]

@@ -1,0 +1,53 @@
+//! Injected events on their way into the guest: what must be known if their delivery faults.
+//!
+//! Until the next exit, whichever it is, the faults that a delivery can raise are intercepted.
+//! An INTn that faults gets its RIP back, and two exceptions combine as they should.
+
+use intercepts::EventKind;
+
+use super::{Outcome, pass_on};
+use crate::policy::Dispatch;
+use crate::vm::{Vcpu, Vm};
+
+/// #TS, #NP, #SS, #GP, #PF.
+const FAULTS: u32 = 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14;
+
+/// An event that is being delivered.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery {
+    /// RIP of the INTn, if it is one.
+    rip: u64,
+    /// The RIP that the delivery pushes.
+    pushed: u64,
+    /// The exceptions that the policy intercepts.
+    exceptions: u32,
+}
+
+static DELIVERING: Dispatch = Dispatch::all(delivered);
+
+/// Watches the delivery of the event that has just been queued. `rip` is where the guest is to
+/// be if a software interrupt does not arrive.
+pub(super) fn watch(vcpu: &mut Vcpu, vm: &mut Vm, rip: u64) {
+    vcpu.delivery = Some(Delivery {
+        rip,
+        pushed: vcpu.save().rip,
+        exceptions: vcpu.control().intercept_exceptions,
+    });
+    vcpu.control_mut().intercept_exceptions |= FAULTS;
+    vm.dispatch = &DELIVERING;
+}
+
+/// The first exit after [`watch`].
+#[cold]
+fn delivered(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
+    vm.dispatch = vm.policy.dispatch;
+    if let Some(delivery) = vcpu.delivery.take() {
+        vcpu.control_mut().intercept_exceptions = delivery.exceptions;
+        let event = vcpu.control().exit_int_info;
+        let is_interrupted = event.is_valid() && event.kind() == Some(EventKind::Software);
+        if is_interrupted && vcpu.save().rip == delivery.pushed {
+            vcpu.save_mut().rip = delivery.rip;
+        }
+    }
+    pass_on(vcpu, vm)
+}
