@@ -7,7 +7,7 @@ use vmm_config::lowered::{Gate, Handler, Vm};
 use vmm_config::words::{Test, Then, Word};
 use vmm_config::written::Condition;
 
-use super::rules::hex;
+use super::rules::{decimal, hex};
 use super::variant;
 
 pub(super) fn name(index: usize) -> Ident {
@@ -95,9 +95,13 @@ fn call(handler: &Handler, is_logged: bool) -> (Option<TokenStream>, TokenStream
     let more = match *handler {
         Handler::Inject { vector, error } => {
             let error = match error {
-                Some(error) => quote! { Some(#error) },
+                Some(error) => {
+                    let error = hex(error.into());
+                    quote! { Some(#error) }
+                }
                 None => quote! { None },
             };
+            let vector = decimal(vector);
             quote! { , #vector, #error }
         }
         _ => TokenStream::new(),
@@ -107,7 +111,7 @@ fn call(handler: &Handler, is_logged: bool) -> (Option<TokenStream>, TokenStream
 
 /// What comes after the last exit that is answered.
 fn limit(exit: &Exit, exits: u64, then: Then) -> TokenStream {
-    let code = variant(exit.code);
+    let (code, exits) = (variant(exit.code), decimal(exits));
     let end = match then {
         Then::Stop => quote! { exits::limit::stop(vcpu, vm, ExitCode::#code, #exits) },
         Then::Pass => quote! { exits::limit::pass(vcpu, ExitCode::#code) },

@@ -14,7 +14,7 @@ pub use text::text;
 
 use std::fmt::Debug;
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
 use vmm_config::Lowered;
 use vmm_config::lowered::{Need, Route, Vm};
@@ -22,7 +22,7 @@ use vmm_config::words::{Flush, Halted, Word};
 
 /// `POLICY`, in a module with everything it refers to.
 pub fn policy(lowered: &Lowered) -> TokenStream {
-    let quantum_us = lowered.quantum_us;
+    let quantum_us = rules::decimal(lowered.quantum_us);
     let log = variant(lowered.log);
     let functions = lowered.vms.iter().enumerate().map(|(index, vm)| {
         let init = vmcb::init(index, vm);
@@ -36,7 +36,7 @@ pub fn policy(lowered: &Lowered) -> TokenStream {
         .enumerate()
         .map(|(index, vm)| vm_policy(index, vm, file));
     let routes = lowered.routes.iter().map(route);
-    let doc = format!("What `{file}` says.");
+    let doc = format!(" What `{file}` says.");
     quote! {
         mod policy {
             use ::intercepts::vmcb::Control;
@@ -71,7 +71,7 @@ fn file_name(lowered: &Lowered) -> &str {
 
 fn vm_policy(index: usize, vm: &Vm, file: &str) -> TokenStream {
     let (name, cmdline) = (&vm.name, &vm.cmdline);
-    let (memory, asid, npt) = (vm.memory, vm.asid, vm.npt);
+    let (memory, asid, npt) = (memory(vm.memory), rules::decimal(vm.asid), vm.npt);
     let halted_is_crash = vm.halted == Halted::Crash;
     let devices = devices(vm);
     let init = vmcb::name(index);
@@ -101,6 +101,17 @@ fn vm_policy(index: usize, vm: &Vm, file: &str) -> TokenStream {
     }
 }
 
+/// Bytes, in MiB where it is a whole number of them.
+fn memory(bytes: u64) -> TokenStream {
+    if bytes.is_multiple_of(1 << 20) {
+        let mib = rules::decimal(bytes >> 20);
+        quote! { #mib << 20 }
+    } else {
+        let kib = rules::decimal(bytes >> 10);
+        quote! { #kib << 10 }
+    }
+}
+
 fn tlb(flush: Flush) -> TokenStream {
     let flush = variant(flush);
     quote! { policy::TlbFlush::#flush }
@@ -125,9 +136,12 @@ fn need(need: &Need, file: &str) -> TokenStream {
 }
 
 fn route(route: &Route) -> TokenStream {
-    let line = route.line;
+    let line = rules::decimal(route.line);
     let to = match route.vm {
-        Some(index) => quote! { policy::RouteTo::Vm(#index) },
+        Some(index) => {
+            let index = Literal::usize_unsuffixed(index);
+            quote! { policy::RouteTo::Vm(#index) }
+        }
         None => quote! { policy::RouteTo::Vmm },
     };
     quote! { policy::Route { line: #line, to: #to } }

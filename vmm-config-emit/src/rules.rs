@@ -14,6 +14,11 @@ pub(super) fn hex(number: u64) -> Literal {
         .unwrap_or_else(|_| Literal::u64_unsuffixed(number))
 }
 
+/// A number for people.
+pub(super) fn decimal(number: impl Into<u64>) -> Literal {
+    Literal::u64_unsuffixed(number.into())
+}
+
 pub(super) fn io(rule: &IoRule) -> TokenStream {
     let (first, last) = (hex(rule.first.into()), hex(rule.last.into()));
     let action = variant(rule.action);

@@ -8,8 +8,8 @@ use intercepts::vmcb::intercepts as is_intercepted;
 use intercepts::{ExitCode, Feature};
 use vmm_config::expand::Expanded;
 use vmm_config::lowered::{Handler, Vm};
-use vmm_config::words::{Device, IoAction, Word};
-use vmm_config::written::Image;
+use vmm_config::words::{Device, IoAction, Test, Then, Word};
+use vmm_config::written::{Condition, Image};
 use vmm_config::{Handlers, Lowered, Source};
 
 fn lowered(text: &str) -> Lowered {
@@ -177,6 +177,54 @@ fn parameters_reach_the_handler() {
         .map(|gate| gate.exit.name)
         .collect();
     assert_eq!(logged, ["rdtsc", "wbinvd"]);
+}
+
+#[test]
+fn rules_and_limits_reach_the_gate() {
+    let vm = one("[set.main]\n\
+         rdtsc = { limit = 5, when = [{ cpl = 3, action = \"log\" }, { action = \"stop\" }] }\n\
+         pause = { action = \"count\", limit = 7, then = \"pass\" }\n");
+    let gate = |code| vm.gates.iter().find(|gate| gate.exit.code == code).unwrap();
+    let rdtsc = gate(ExitCode::Rdtsc);
+    assert_eq!(rdtsc.limit, Some((5, Then::Stop)));
+    let [rule] = &rdtsc.rules[..] else {
+        panic!("{} rules", rdtsc.rules.len())
+    };
+    let condition = Condition {
+        test: Test::Cpl,
+        first: 3,
+        last: 3,
+    };
+    assert_eq!(rule.conditions, [condition]);
+    assert_eq!((rule.log, rule.origin.line), (true, 2));
+    assert_eq!(handler(&vm, ExitCode::Rdtsc).as_deref(), Some("stop::stop"));
+    assert_eq!(gate(ExitCode::Pause).limit, Some((7, Then::Pass)));
+}
+
+#[test]
+fn the_guests_cpu_is_the_model_with_what_the_policy_says() {
+    let policy = lowered(
+        "[[vm]]\nname = \"demo\"\nmemory = \"4 MiB\"\nintercepts = { cpuid = \"emulate\" }\n\
+         [vm.cpuid]\nhide = [\"sse3\", \"0x80000008\"]\nshow = [\"aes\", \"hypervisor\", \"7\"]\n",
+    );
+    let vm = &policy.vms[0];
+    let [features, seven, sizes] = &vm.cpuid[..] else {
+        panic!("{} leaves", vm.cpuid.len())
+    };
+    let (sse3, aes, hypervisor) = (1 << 0, 1 << 25, 1 << 31);
+    assert_eq!(features.keep, [!0, !0, !(sse3 | aes | hypervisor), !0]);
+    assert_eq!(features.host, [0, 0, aes, 0]);
+    assert_eq!(features.set, [0, 0, hypervisor, 0]);
+    assert_eq!((seven.keep, seven.host), ([0; 4], [!0; 4]));
+    assert_eq!(
+        (sizes.keep, sizes.host, sizes.set),
+        ([0; 4], [0; 4], [0; 4])
+    );
+    // Leaf 7 is none of the model's.
+    assert_eq!(
+        handler(vm, ExitCode::Cpuid).as_deref(),
+        Some("cpuid::by_rules")
+    );
 }
 
 #[test]

@@ -3,16 +3,16 @@ mod policy {
     use ::intercepts::{ExitCode, Feature};
     use ::vmm_core::devices::DeviceSet;
     use ::vmm_core::{exits, policy};
-    ///What `vm.toml` says.
+    /// What `vm.toml` says.
     pub static POLICY: policy::Policy = policy::Policy {
-        quantum_us: 500u32,
+        quantum_us: 500,
         log: policy::LogLevel::Debug,
         vms: &[
             policy::VmPolicy {
                 name: "first",
                 cmdline: "demo",
-                memory: 67108864u64,
-                asid: 2u32,
+                memory: 64 << 20,
+                asid: 2,
                 npt: true,
                 halted_is_crash: false,
                 tlb: policy::TlbFlush::Auto,
@@ -54,8 +54,8 @@ mod policy {
             policy::VmPolicy {
                 name: "second",
                 cmdline: "",
-                memory: 33554432u64,
-                asid: 1u32,
+                memory: 32 << 20,
+                asid: 1,
                 npt: true,
                 halted_is_crash: true,
                 tlb: policy::TlbFlush::Auto,
@@ -85,8 +85,8 @@ mod policy {
             policy::VmPolicy {
                 name: "third",
                 cmdline: "",
-                memory: 16777216u64,
-                asid: 3u32,
+                memory: 16 << 20,
+                asid: 3,
                 npt: true,
                 halted_is_crash: false,
                 tlb: policy::TlbFlush::All,
@@ -137,12 +137,12 @@ mod policy {
         ],
         routes: &[
             policy::Route {
-                line: 1u8,
+                line: 1,
                 to: policy::RouteTo::Vmm,
             },
             policy::Route {
-                line: 5u8,
-                to: policy::RouteTo::Vm(1usize),
+                line: 5,
+                to: policy::RouteTo::Vm(1),
             },
         ],
     };
@@ -245,7 +245,7 @@ mod policy {
         vcpu: &mut ::vmm_core::vm::Vcpu,
         vm: &mut ::vmm_core::vm::Vm,
     ) -> exits::Outcome {
-        exits::inject::exception(vcpu, vm, 13u8, Some(0u32))
+        exits::inject::exception(vcpu, vm, 13, Some(0x0))
     }
     fn vm0_rdtsc(
         vcpu: &mut ::vmm_core::vm::Vcpu,
@@ -258,13 +258,13 @@ mod policy {
         vcpu: &mut ::vmm_core::vm::Vcpu,
         vm: &mut ::vmm_core::vm::Vm,
     ) -> exits::Outcome {
-        exits::inject::exception(vcpu, vm, 13u8, Some(0u32))
+        exits::inject::exception(vcpu, vm, 13, Some(0x0))
     }
     fn vm0_vmrun(
         vcpu: &mut ::vmm_core::vm::Vcpu,
         vm: &mut ::vmm_core::vm::Vm,
     ) -> exits::Outcome {
-        exits::inject::exception(vcpu, vm, 6u8, None)
+        exits::inject::exception(vcpu, vm, 6, None)
     }
     fn vm0_wbinvd(
         vcpu: &mut ::vmm_core::vm::Vcpu,
@@ -426,7 +426,7 @@ mod policy {
         vcpu: &mut ::vmm_core::vm::Vcpu,
         vm: &mut ::vmm_core::vm::Vm,
     ) -> exits::Outcome {
-        if exits::limit::is_past(vm, ExitCode::Rdtsc, 1000u64) {
+        if exits::limit::is_past(vm, ExitCode::Rdtsc, 1000) {
             return exits::limit::pass(vcpu, ExitCode::Rdtsc);
         }
         exits::tsc::emulate(vcpu, vm)
@@ -445,7 +445,7 @@ mod policy {
             return crate::handlers::slow_tsc(vcpu, vm);
         }
         if exits::when::leaf(vcpu) == 0xffffffff {
-            return exits::inject::exception(vcpu, vm, 6u8, None);
+            return exits::inject::exception(vcpu, vm, 6, None);
         }
         exits::cpuid::by_rules(vcpu, vm)
     }
@@ -466,8 +466,8 @@ mod policy {
         vcpu: &mut ::vmm_core::vm::Vcpu,
         vm: &mut ::vmm_core::vm::Vm,
     ) -> exits::Outcome {
-        if exits::limit::is_past(vm, ExitCode::Ioio, 5000000u64) {
-            return exits::limit::stop(vcpu, vm, ExitCode::Ioio, 5000000u64);
+        if exits::limit::is_past(vm, ExitCode::Ioio, 5000000) {
+            return exits::limit::stop(vcpu, vm, ExitCode::Ioio, 5000000);
         }
         if (0x60..=0x64).contains(&exits::when::port(vcpu)) && !exits::when::is_out(vcpu)
         {

@@ -98,7 +98,7 @@ impl Reader<'_, '_> {
         let Some((answer, log)) = answered else {
             return;
         };
-        if let Some(limit) = limit {
+        if let Some(limit) = limit.filter(|_| when.is_empty()) {
             self.limit_is_of_use(&limit, &answer);
         }
         entries.push(Entry {
