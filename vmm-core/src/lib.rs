@@ -5,6 +5,7 @@
 //!
 //! - [`svm`] is the CPU's side: features, the world switch, nested page tables;
 //! - [`exits`] holds what happens on a #VMEXIT, a file a family;
+//! - [`decode`] reads the instructions whose operands the CPU does not tell;
 //! - [`vm`] is one guest: memory, vCPU, loader, time, counts;
 //! - [`devices`] is what a guest sees behind its ports;
 //! - [`console`] is what a person says to the VMM itself;
