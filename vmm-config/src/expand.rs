@@ -132,7 +132,7 @@ impl Page<'_, '_> {
             self.line(&line, Some(&rule.origin))?;
         }
         let last = parts(&gate.answer, gate.log).join(", ");
-        self.plain(&format!("    {{ {last} }},"))?;
+        self.line(&format!("    {{ {last} }},"), gate.answer_origin.as_ref())?;
         let limit: String = limit(gate).iter().map(|part| format!(", {part}")).collect();
         self.plain(&format!("]{limit} }}"))
     }
@@ -176,7 +176,8 @@ impl Page<'_, '_> {
             &format!("ports = \"{first:#x}-{last:#x}\""),
             Some(&rule.origin),
         )?;
-        self.plain(&format!("action = {:?}", rule.action.name()))
+        let action = format!("action = {:?}", rule.action.name());
+        self.line(&action, Some(&rule.action_origin))
     }
 
     fn msr(&mut self, rule: &MsrRule) -> fmt::Result {
@@ -188,8 +189,10 @@ impl Page<'_, '_> {
         );
         self.plain("\n[[vm.msr]]")?;
         self.line(&format!("msr = {msr:?}"), Some(&rule.origin))?;
-        self.plain(&format!("read = {:?}", rule.read.name()))?;
-        self.plain(&format!("write = {:?}", rule.write.name()))
+        let read = format!("read = {:?}", rule.read.name());
+        self.line(&read, rule.read_origin.as_ref())?;
+        let write = format!("write = {:?}", rule.write.name());
+        self.line(&write, rule.write_origin.as_ref())
     }
 }
 

@@ -81,17 +81,18 @@ fn vm(
         .iter()
         .filter(|line| line.to.value == written.name.value)
         .filter_map(|line| line.ports)
-        .map(|ports| (ports, IoAction::Pass));
+        .map(|ports| (ports, ports.map(|_| IoAction::Pass)));
     let mut io: Vec<_> = written
         .io
         .iter()
-        .map(|rule| (rule.ports, rule.action.value))
+        .map(|rule| (rule.ports, rule.action))
         .chain(of_lines)
         .map(|(ports, action)| IoRule {
             first: ports.value.0,
             last: ports.value.1,
-            action,
+            action: action.value,
             origin: origin(ports.span),
+            action_origin: origin(action.span),
         })
         .collect();
     io.sort_by_key(|rule| rule.first);
@@ -104,6 +105,8 @@ fn vm(
             read: rule.read.value,
             write: rule.write.value,
             origin: origin(rule.msrs.span),
+            read_origin: rule.said_at(rule.read).map(origin),
+            write_origin: rule.said_at(rule.write).map(origin),
         })
         .collect();
     msrs.sort_by_key(|rule| rule.first);
@@ -169,6 +172,7 @@ fn lower_gate(gate: &Resolved, origin: &dyn Fn(Span) -> Origin) -> Gate {
         handler: handler(gate.exit, &gate.answer),
         log: gate.log,
         origin: entry.map(|entry| origin(entry.exit.span)),
+        answer_origin: entry.map(|entry| origin(entry.answer.span)),
     }
 }
 

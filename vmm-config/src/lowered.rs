@@ -134,6 +134,8 @@ pub struct Gate {
     pub limit: Option<(u64, Then)>,
     /// Where the policy says so; `None` for a default of the VMM.
     pub origin: Option<Origin>,
+    /// Where the answer itself is said, which may be further down.
+    pub answer_origin: Option<Origin>,
 }
 
 /// A rule of `when`.
@@ -196,8 +198,10 @@ pub struct IoRule {
     pub last: u16,
     /// What an access does.
     pub action: IoAction,
-    /// Where the policy says so.
+    /// Where the ports are said.
     pub origin: Origin,
+    /// Where the action is said.
+    pub action_origin: Origin,
 }
 
 /// A rule for MSRs.
@@ -211,8 +215,12 @@ pub struct MsrRule {
     pub read: MsrAction,
     /// What WRMSR does.
     pub write: MsrAction,
-    /// Where the policy says so.
+    /// Where the MSRs are said.
     pub origin: Origin,
+    /// Where `read` is said; `None`: by default.
+    pub read_origin: Option<Origin>,
+    /// Where `write` is said; `None`: by default.
+    pub write_origin: Option<Origin>,
 }
 
 impl MsrRule {

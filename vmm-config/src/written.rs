@@ -198,12 +198,21 @@ pub struct IoRule {
 /// A rule for MSRs.
 #[derive(Clone, Copy, Debug)]
 pub struct MsrRule {
+    /// The header, `[[vm.msr]]`.
+    pub header: Span,
     /// First and last MSR.
     pub msrs: At<(u32, u32)>,
     /// What RDMSR does.
     pub read: At<MsrAction>,
     /// What WRMSR does.
     pub write: At<MsrAction>,
+}
+
+impl MsrRule {
+    /// Where one of its actions is said; `None`: by default.
+    pub(crate) fn said_at(&self, action: At<MsrAction>) -> Option<Span> {
+        Some(action.span).filter(|at| *at != self.header)
+    }
 }
 
 /// A physical interrupt line in `[irq]`.

@@ -245,6 +245,7 @@ impl Reader<'_, '_> {
                 .help("add `read = \"emulate\"`");
         }
         Some(MsrRule {
+            header,
             msrs: msrs?,
             read,
             write,
