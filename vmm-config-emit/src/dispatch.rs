@@ -42,7 +42,7 @@ fn has_function(gate: &Gate) -> bool {
         || matches!(gate.handler, Handler::Inject { .. })
 }
 
-fn function_name(index: usize, exit: &Exit) -> Ident {
+pub(super) fn function_name(index: usize, exit: &Exit) -> Ident {
     format_ident!("vm{index}_{}", exit.name.replace(['.', '-'], "_"))
 }
 

@@ -27,6 +27,7 @@ pub fn text(lowered: &Lowered) -> String {
         io: 0,
         msrs: 0,
         cpuid: 0,
+        function: None,
     };
     code.lines().fold(String::new(), |mut text, line| {
         match reader.comment(line.trim_start()) {
@@ -60,6 +61,8 @@ struct Reader<'l> {
     io: usize,
     msrs: usize,
     cpuid: usize,
+    /// The gate whose function the lines are in, and how many of its rules have been passed.
+    function: Option<(&'l Gate, usize)>,
 }
 
 impl<'l> Reader<'l> {
@@ -152,7 +155,21 @@ impl<'l> Reader<'l> {
         Some(self.key(&vm.origins, key))
     }
 
-    fn of_dispatch(&self, vm: &Vm, line: &str) -> Option<String> {
+    fn of_dispatch(&mut self, vm: &'l Vm, line: &str) -> Option<String> {
+        if let Some(name) = line.strip_prefix("fn ") {
+            let (name, index) = (name.split_once('(')?.0, self.vm?);
+            let is_its = |gate: &&Gate| dispatch::function_name(index, gate.exit) == name;
+            let gate = vm.gates.iter().find(is_its)?;
+            self.function = Some((gate, 0));
+            return Some(self.gate(gate));
+        }
+        if let (Some(call), Some((gate, passed))) = (line.strip_prefix("return "), self.function) {
+            if call.starts_with("exits::limit::") {
+                return Some(self.gate(gate));
+            }
+            self.function = Some((gate, passed + 1));
+            return Some(self.said(Some(&gate.rules.get(passed)?.origin)));
+        }
         let start = line.strip_prefix(".with(").unwrap_or(line);
         if let Some(code) = start.strip_prefix("ExitCode::") {
             let code = code.split_once(',')?.0;
