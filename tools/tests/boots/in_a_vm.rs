@@ -46,7 +46,7 @@ pub fn vm(cmdline: &str) -> Boot {
 
 /// What the VM called `name` printed, without the lines that the kernel marks as ones that may
 /// differ from machine to machine.
-fn said_by(name: &str, outcome: &Outcome) -> Vec<String> {
+pub fn said_by(name: &str, outcome: &Outcome) -> Vec<String> {
     let prefix = format!("{name}| ");
     outcome
         .lines
@@ -58,7 +58,7 @@ fn said_by(name: &str, outcome: &Outcome) -> Vec<String> {
 }
 
 /// The same of a boot on the bare machine.
-fn said(outcome: &Outcome) -> Vec<String> {
+pub fn said(outcome: &Outcome) -> Vec<String> {
     let is_same = |line: &&String| !line.starts_with('~');
     outcome.lines.iter().filter(is_same).cloned().collect()
 }

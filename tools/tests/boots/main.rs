@@ -10,6 +10,7 @@ mod bare_machine;
 mod binary;
 mod cleaning_up;
 mod command_line;
+mod counting;
 mod gdb;
 mod harness;
 mod in_a_vm;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         binary::trials(),
         cleaning_up::trials(),
         command_line::trials(),
+        counting::trials(),
         in_the_vmm::trials(),
         in_a_vm::trials(),
         interrupts::trials(),

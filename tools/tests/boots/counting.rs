@@ -1,0 +1,156 @@
+//! `count` lets a guest do what it would have done: it cannot tell, apart from time.
+//!
+//! The guest's `exercise` runs under the policy that counts everything, and then once more for
+//! each intercept with that one cleared.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use libtest_mimic::Trial;
+
+use crate::harness::{Boot, Outcome};
+use crate::in_a_vm::{said, said_by};
+
+/// The tests here: two, and one for each exit that the policy counts.
+pub fn trials() -> Vec<Trial> {
+    let mut trials = vec![
+        Trial::test(
+            "counting::counting_everything_changes_nothing_that_the_guest_prints",
+            || {
+                counting_everything_changes_nothing_that_the_guest_prints();
+                Ok(())
+            },
+        ),
+        Trial::test(
+            "counting::a_selective_intercept_of_cr0_counts_what_changes_more",
+            || {
+                a_selective_intercept_of_cr0_counts_what_changes_more();
+                Ok(())
+            },
+        ),
+    ];
+    trials.extend(counted().map(|exit| {
+        let name = format!("counting::clearing_{exit}_removes_its_count_alone");
+        Trial::test(name, move || {
+            clearing_removes_its_count_alone(exit);
+            Ok(())
+        })
+    }));
+    trials
+}
+
+const POLICY: &str = include_str!("../../../policies/count-everything.toml");
+
+/// The exits that the policy's set `everything` counts, as it names them.
+fn counted() -> impl Iterator<Item = &'static str> {
+    POLICY
+        .lines()
+        .take_while(|line| *line != "[set.selective]")
+        .filter_map(|line| line.split_once('='))
+        .filter(|(_, action)| action.trim_start().starts_with("\"count\""))
+        .map(|(name, _)| name.trim())
+}
+
+/// Exits that the policy counts but `exercise` does not cause on QEMU 7.2, and why.
+fn why_it_never_comes(exit: &str) -> Option<&'static str> {
+    let number =
+        |prefix: &str| -> Option<u8> { exit.strip_prefix(prefix)?.split('.').next()?.parse().ok() };
+    match (number("cr"), number("dr"), exit) {
+        (Some(1 | 5..=7 | 9..=15), ..) | (_, Some(8..=15), _) => {
+            Some("the register does not exist: #UD comes first")
+        }
+        (Some(8), ..) => Some("only 64-bit code reaches CR8"),
+        (_, Some(4 | 5), _) => Some("aliases, which the kernel leaves alone"),
+        (.., "exception.df") => Some("made by the VMM itself while #GP and #NP are counted"),
+        (.., "exception.nmi") => Some("an NMI is not an exception"),
+        (.., "exception.ac" | "exception.xf") => Some("the kernel raises none"),
+        (.., "exception.9" | "exception.15" | "exception.20" | "exception.cp") => {
+            Some("reserved, or of a feature that the CPU lacks")
+        }
+        (.., "exception.22" | "exception.23" | "exception.24" | "exception.25")
+        | (.., "exception.26" | "exception.27" | "exception.31")
+        | (.., "exception.hv" | "exception.vc" | "exception.sx") => {
+            Some("reserved, or of a feature that the CPU lacks")
+        }
+        _ => None,
+    }
+}
+
+/// A boot under the policy with this in place of its lines.
+fn exercise(policy: &str) -> Outcome {
+    Boot::policy(policy).arg("--icount").run().ends_with(0)
+}
+
+/// The counts by name.
+fn counts(outcome: &Outcome) -> BTreeMap<String, u64> {
+    let exits = outcome.report["vms"][0]["exits"].as_array();
+    exits
+        .into_iter()
+        .flatten()
+        .filter_map(|exit| Some((exit["name"].as_str()?.to_string(), exit["count"].as_u64()?)))
+        .collect()
+}
+
+/// With everything counted: what the guest printed, and the counts.
+fn everything() -> &'static (Vec<String>, BTreeMap<String, u64>) {
+    static EVERYTHING: OnceLock<(Vec<String>, BTreeMap<String, u64>)> = OnceLock::new();
+    EVERYTHING.get_or_init(|| {
+        let outcome = exercise(POLICY);
+        (said_by("demo", &outcome), counts(&outcome))
+    })
+}
+
+fn counting_everything_changes_nothing_that_the_guest_prints() {
+    let bare = Boot::bare_machine()
+        .args(["--cmdline", "exercise"])
+        .run()
+        .ends_with(0);
+    let bare = said(&bare);
+    assert!(bare.len() > 80, "{bare:#?}");
+    assert_eq!(everything().0, bare);
+}
+
+fn clearing_removes_its_count_alone(exit: &str) {
+    /// Exits whose number depends on when a tick comes, and so on what else costs time.
+    const TIMED: [&str; 4] = ["intr", "vintr", "ioio", "hlt"];
+    let (said_before, before) = everything();
+    let came = before.contains_key(exit);
+    if let Some(why) = why_it_never_comes(exit) {
+        assert!(!came, "{exit} came, although: {why}");
+        return;
+    }
+    assert!(came, "{exit} never came: {before:#?}");
+    // The isolation floor cannot be cleared.
+    let floor = intercepts::by_name(exit).is_some_and(|exit| exit.is_floor());
+    if floor {
+        return;
+    }
+    let policy = POLICY
+        .replace(
+            "[[vm]]",
+            &format!("[set.without]\nextends = \"everything\"\n{exit} = \"pass\"\n\n[[vm]]"),
+        )
+        .replace("intercepts = \"everything\"", "intercepts = \"without\"");
+    let outcome = exercise(&policy);
+    assert_eq!(&said_by("demo", &outcome), said_before);
+    let mut after = counts(&outcome);
+    assert_eq!(after.remove(exit), None, "{exit} was cleared");
+    // The guest that reads the machine's own CPUID does what this one lets it.
+    if exit == "cpuid" {
+        return;
+    }
+    for (name, count) in before {
+        if name != exit && !TIMED.contains(&name.as_str()) {
+            assert_eq!(after.get(name), Some(count), "{name} without {exit}");
+        }
+    }
+}
+
+fn a_selective_intercept_of_cr0_counts_what_changes_more() {
+    let policy = POLICY.replace("intercepts = \"everything\"", "intercepts = \"selective\"");
+    let outcome = exercise(&policy);
+    assert_eq!(said_by("demo", &outcome), everything().0);
+    let counts = counts(&outcome);
+    assert!(counts.contains_key("cr0.sel-write"), "{counts:#?}");
+    assert!(!counts.contains_key("cr0.write"), "{counts:#?}");
+}
