@@ -65,6 +65,14 @@ impl Machine {
             _ => None,
         }
     }
+
+    /// The `cpu: model=` with which Bochs shows this machine; `None` if it is none of Bochs'.
+    pub fn bochs_cpu(&self) -> Option<&'static str> {
+        match self.platform {
+            Platform::Bochs { cpu } => Some(cpu),
+            _ => None,
+        }
+    }
 }
 
 /// Every machine.

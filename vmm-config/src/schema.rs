@@ -193,10 +193,11 @@ fn vm() -> Value {
 }
 
 fn cpuid() -> Value {
+    let leaf = json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX });
     let features = CPUID_FEATURES
         .iter()
         .map(|feature| (feature.name, feature.meaning));
-    let listed = json!({ "type": "array", "items": any(&[choice(features), pattern(LEAF)]) });
+    let listed = json!({ "type": "array", "items": any(&[choice(features), pattern(LEAF), leaf]) });
     let register = json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX });
     let registers = table(
         &["eax", "ebx", "ecx", "edx"].map(|name| (name, register.clone())),

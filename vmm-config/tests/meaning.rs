@@ -205,7 +205,7 @@ fn rules_and_limits_reach_the_gate() {
 fn the_guests_cpu_is_the_model_with_what_the_policy_says() {
     let policy = lowered(
         "[[vm]]\nname = \"demo\"\nmemory = \"4 MiB\"\nintercepts = { cpuid = \"emulate\" }\n\
-         [vm.cpuid]\nhide = [\"sse3\", \"0x80000008\"]\nshow = [\"aes\", \"hypervisor\", \"7\"]\n",
+         [vm.cpuid]\nhide = [\"sse3\", \"0x80000008\"]\nshow = [\"aes\", \"hypervisor\", 7]\n",
     );
     let vm = &policy.vms[0];
     let [features, seven, sizes] = &vm.cpuid[..] else {

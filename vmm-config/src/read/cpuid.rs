@@ -1,7 +1,7 @@
 //! `[vm.cpuid]`: what the guest's CPU claims to be.
 
 use intercepts::{CPUID_FEATURES, CpuidFeature};
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use super::reader::{Reader, Value, span};
 use super::units;
@@ -55,7 +55,25 @@ impl Reader<'_, '_> {
         leaf: fn(CpuidLeaf) -> CpuidChange,
         changes: &mut Vec<At<CpuidChange>>,
     ) {
-        for name in self.texts(value, "[\"sse3\", \"0x80000008\"]") {
+        let Some(items) = self.list(value, "[\"sse3\", 0x80000008]") else {
+            return;
+        };
+        for item in items {
+            if let DeValue::Integer(_) = item.get_ref() {
+                let number = self.number(item, "CPUID leaf", 0..=u32::MAX.into());
+                changes.extend(number.map(|number| {
+                    number.map(|number| {
+                        leaf(CpuidLeaf {
+                            leaf: number as u32,
+                            subleaf: 0,
+                        })
+                    })
+                }));
+                continue;
+            }
+            let Some(name) = self.text(item, "\"sse3\"") else {
+                continue;
+            };
             if let Some(known) = CpuidFeature::by_name(name.value) {
                 changes.push(At::new(feature(known), name.span));
             } else if let Some(number) = self.leaf(name) {

@@ -84,6 +84,19 @@ impl<'s> Reader<'_, 's> {
         table
     }
 
+    /// The items of a list.
+    pub(super) fn list<'v, 't>(
+        &mut self,
+        value: &'v Value<'t>,
+        example: &str,
+    ) -> Option<&'v [Value<'t>]> {
+        let list = value.get_ref().as_array();
+        if list.is_none() {
+            self.wrong_type(value, "a list", example);
+        }
+        list.map(|list| &list[..])
+    }
+
     /// The tables of `[[name]]`; one inline table is not enough.
     pub(super) fn tables<'v, 't>(
         &mut self,
