@@ -74,6 +74,7 @@ pub fn vmm() -> Command {
 /// A machine to boot: a command line in the making.
 pub struct Boot {
     arguments: Vec<OsString>,
+    patience: &'static str,
     report: bool,
     folder: TempDir,
 }
@@ -96,11 +97,15 @@ impl Boot {
         let folder = tempfile::tempdir().expect("a temporary folder");
         Boot {
             arguments: vec![name.into()],
+            patience: PATIENCE_SECONDS,
             report,
             folder,
         }
-        .arg("--timeout")
-        .arg(PATIENCE_SECONDS)
+    }
+
+    /// Gives it other than the usual time.
+    pub fn within_seconds(self, patience: &'static str) -> Boot {
+        Boot { patience, ..self }
     }
 
     /// Adds a word to the command line.
@@ -132,7 +137,9 @@ impl Boot {
     /// Boots, and leaves it to the test to follow the output. The folder must outlive the run.
     pub fn start(self) -> (Child, TempDir) {
         let child = vmm()
-            .args(&self.arguments)
+            .arg(&self.arguments[0])
+            .args(["--timeout", self.patience])
+            .args(&self.arguments[1..])
             .stdout(Stdio::piped())
             .spawn()
             .expect("the program starts");
@@ -142,7 +149,9 @@ impl Boot {
     /// Boots, and waits for the end.
     pub fn run(self) -> Outcome {
         let mut command = vmm();
-        command.arg(&self.arguments[0]);
+        command
+            .arg(&self.arguments[0])
+            .args(["--timeout", self.patience]);
         let report = self.folder.path().join("report.json");
         if self.report {
             command.arg("--report").arg(&report);

@@ -106,7 +106,7 @@ fn the_shell_answers_the_keyboard() {
 }
 
 /// How often the VM called `vm` took the exit called `name`, by the report.
-fn count(outcome: &Outcome, vm: &str, name: &str) -> u64 {
+pub fn count(outcome: &Outcome, vm: &str, name: &str) -> u64 {
     let report = &outcome.report;
     let vms = report["vms"].as_array().into_iter().flatten();
     let exits = vms

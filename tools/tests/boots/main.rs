@@ -11,6 +11,7 @@ mod binary;
 mod cleaning_up;
 mod command_line;
 mod counting;
+mod denials;
 mod gdb;
 mod harness;
 mod in_a_vm;
@@ -19,6 +20,7 @@ mod interrupts;
 mod on_a_terminal;
 mod policies;
 mod setting_up;
+mod shipped_policies;
 mod tiny_guest;
 
 use std::process::ExitCode;
@@ -38,12 +40,14 @@ fn main() -> ExitCode {
         cleaning_up::trials(),
         command_line::trials(),
         counting::trials(),
+        denials::trials(),
         in_the_vmm::trials(),
         in_a_vm::trials(),
         interrupts::trials(),
         on_a_terminal::trials(),
         policies::trials(),
         setting_up::trials(),
+        shipped_policies::trials(),
         tiny_guest::trials(),
     ]
     .into_iter()

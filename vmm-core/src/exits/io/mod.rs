@@ -247,7 +247,7 @@ fn denied(vm: &mut Vm, port: u16, bytes: u8, is_in: bool, rip: u64) {
     if vm.denials.note(denied) {
         warn!(
             "{}: {name} of {bytes} at port {port:#x}, RIP {rip:#x}, is denied: {consequence}; to allow it, add\n\
-             \x20   [[vm.io]]\n    ports = \"{port:#x}\"\n    action = \"pass\"    # or \"ignore\", to say nothing",
+             \x20   [[vm.io]]\n    ports = \"{port:#x}\"\n    action = \"ignore\"    # or \"pass\", if the machine's own port is meant",
             vm.policy.name,
         );
     }
