@@ -6,7 +6,8 @@
 //! - [`setup`] finds what the machine lacks and installs it,
 //! - [`policy`] reads policies and tells what they say,
 //! - [`build`] makes the bare-metal binaries and keeps them by content,
-//! - [`run`] boots them in QEMU, relays the serial line, plays the script of
+//! - [`image`] puts them on a disc that boots on any PC,
+//! - [`run`] boots them in QEMU or Bochs, relays the serial line, plays the script of
 //!   keys, and turns the end of the run into a report and an exit status.
 //!
 //! This crate handles no #VMEXIT and knows no rule of the policy: the former
@@ -16,6 +17,7 @@ pub mod bench;
 pub mod build;
 pub mod cli;
 pub mod failure;
+pub mod image;
 pub mod policy;
 pub mod progress;
 pub mod run;

@@ -8,15 +8,18 @@ use clap::{Args, Parser, Subcommand};
 use crate::bench::{self, BenchExits};
 use crate::build;
 use crate::failure::{Result, Status};
+use crate::image::{self, MakeImage};
 use crate::policy::check::{self, Check};
 use crate::policy::diff::{self, Diff};
 use crate::policy::expand::{self, Expand};
 use crate::policy::explain::{self, Explain};
 use crate::progress::{produce, say, tell};
 use crate::run::guest::{self, RunGuest};
+use crate::run::on_bochs::{self, RunBochs};
+use crate::run::on_qemu::{self, RunQemu};
+use crate::run::options::config_file;
 use crate::run::policy::Policy;
 use crate::run::terminal;
-use crate::run::vmm::{self, RunQemu};
 use crate::setup::{self, Need};
 use crate::workspace::Workspace;
 
@@ -31,7 +34,9 @@ struct CommandLine {
 #[derive(Subcommand, Debug)]
 enum Command {
     RunQemu(RunQemu),
+    RunBochs(RunBochs),
     RunGuest(RunGuest),
+    Image(MakeImage),
     BenchExits(BenchExits),
     Build(Build),
     Check(Check),
@@ -72,14 +77,16 @@ pub fn main() -> ExitCode {
 fn perform(command: &Command) -> Result<Status> {
     let workspace = Workspace::find();
     match command {
-        Command::RunQemu(command) => vmm::run(&workspace, command),
+        Command::RunQemu(command) => on_qemu::run(&workspace, command),
+        Command::RunBochs(command) => on_bochs::run(&workspace, command),
+        Command::Image(command) => image::run(&workspace, command),
         Command::RunGuest(command) => guest::run(&workspace, command),
         Command::BenchExits(command) => bench::run(command),
         Command::Build(Build { config }) => {
-            let config = vmm::config_file(&workspace, config.as_deref())?;
+            let config = config_file(&workspace, config.as_deref())?;
             let policy = Policy::load(&workspace, &config)?;
             setup::ensure(&workspace, &[Need::LibrarySources])?;
-            let binary = build::vmm(&workspace, &config, &policy.images)?;
+            let binary = build::vmm(&workspace, &config, &policy.image_files())?;
             produce(&format!("{}\n", binary.display()));
             Ok(Status::Good)
         }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::options::{Options, existing};
 use super::outcome::Verdict;
-use super::qemu::Launch;
+use super::qemu::{Firmware, Launch, Medium};
 use crate::build;
 use crate::failure::{Result, Status};
 use crate::progress::say;
@@ -47,17 +47,20 @@ pub fn run(workspace: &Workspace, command: &RunGuest) -> Result<Status> {
         program,
         cpu: "max",
         memory_mib: MEMORY_MIB,
-        kernel,
-        cmdline: command.cmdline.clone(),
-        modules: Vec::new(),
+        medium: Medium::Kernel {
+            file: kernel,
+            cmdline: command.cmdline.clone(),
+            modules: Vec::new(),
+        },
+        firmware: Firmware::Bios,
         display: options.display,
         icount: options.icount,
         debug_exit: false,
         extra: options.extra.clone(),
     };
     say(&options.announcement("the guest kernel on a bare machine"));
-    let (ending, _) = super::boot(&launch, options)?;
-    let verdict = Verdict::on_bare_machine(&ending, options.until.as_deref());
+    let (ending, _) = super::boot(|| launch.start(), options.plan(false))?;
+    let verdict = Verdict::on_bare_machine(&ending, options.until());
     super::explain(&verdict);
     Ok(verdict.status)
 }

@@ -1,12 +1,17 @@
-//! Boots a machine in QEMU and stays with it to the end.
+//! Boots a machine in an emulator and stays with it to the end.
 //!
-//! [`vmm`] and [`guest`] are the two commands. Both describe a machine
-//! ([`qemu::Launch`]) and hand it to a [`session`], which relays the serial
-//! line, plays the [`script`] and says how it ended ([`outcome`]).
+//! [`on_qemu`], [`on_bochs`] and [`guest`] are the commands. Each describes a
+//! machine ([`qemu::Launch`], [`bochs::Launch`]) and hands the running
+//! [`emulator`] to a [`session`], which relays the serial line, plays the
+//! [`script`] and says how it ended ([`outcome`]).
 
+pub mod bochs;
 pub mod display;
+pub mod emulator;
 pub mod guest;
 pub mod keys;
+pub mod on_bochs;
+pub mod on_qemu;
 pub mod options;
 pub mod outcome;
 pub mod policy;
@@ -24,17 +29,16 @@ pub mod vmm;
 use std::io::{Read, Seek};
 
 use crate::failure::{Doing, Result};
-use options::Options;
+use emulator::Emulator;
 use outcome::{Ending, Verdict};
-use qemu::{Launch, Qemu};
-use session::Session;
+use session::{Plan, Session};
 use signals::Signals;
 
 /// Boots a machine and stays with it: how the run ended, and what COM2 sent.
-fn boot(launch: &Launch, options: &Options) -> Result<(Ending, String)> {
+fn boot(start: impl FnOnce() -> Result<Emulator>, plan: Plan) -> Result<(Ending, String)> {
     let signals = Signals::hold_back().doing(|| "wait for signals".to_string())?;
-    let qemu = Qemu::start(launch)?;
-    let (ending, mut com2) = Session::new(qemu, options.plan(launch.debug_exit), signals)
+    let emulator = start()?;
+    let (ending, mut com2) = Session::new(emulator, plan, signals)
         .run()
         .doing(|| "follow the run".to_string())?;
     let mut records = Vec::new();

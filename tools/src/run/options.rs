@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::display::Display;
-use super::script::{Player, Script};
+use super::script::{Player, Script, Step};
 use super::session::Plan;
 use super::terminal::RawTerminal;
 use super::text::{Watch, unescape};
@@ -15,13 +15,9 @@ use crate::failure::{Failure, Result};
 use crate::setup::{self, Need, machine};
 use crate::workspace::Workspace;
 
-/// Options of a run.
+/// How a run is steered from outside, in any emulator.
 #[derive(Args, Clone, Debug)]
-pub struct Options {
-    /// Where the screen appears: none, gtk, curses or vnc=:N
-    #[arg(long, value_name = "WHERE", default_value = "none")]
-    pub display: Display,
-
+pub struct Steering {
     #[command(flatten)]
     script: Script,
 
@@ -32,6 +28,44 @@ pub struct Options {
     /// End the run, with status 124, after so many seconds [default: never]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     timeout: Option<u32>,
+}
+
+impl Steering {
+    /// How the run is watched and steered.
+    ///
+    /// `vmm`: a VMM runs, which tells its counts when asked to end. `relay`: its serial output
+    /// goes to standard output. `interactive`: a person's keys go to the serial port.
+    pub fn plan(&self, vmm: bool, relay: bool, interactive: bool) -> Plan {
+        Plan {
+            player: Player::new(&self.script),
+            until: self.until.as_deref().map(Watch::new),
+            timeout: self
+                .timeout
+                .map(|seconds| Duration::from_secs(seconds.into())),
+            relay,
+            interactive,
+            vmm,
+        }
+    }
+
+    /// Whether it presses keys on the PS/2 keyboard.
+    pub fn presses_keys(&self) -> bool {
+        self.script
+            .0
+            .iter()
+            .any(|step| matches!(step, Step::Keys(_)))
+    }
+}
+
+/// Options of a run in QEMU.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Where the screen appears: none, gtk, curses or vnc=:N
+    #[arg(long, value_name = "WHERE", default_value = "none")]
+    pub display: Display,
+
+    #[command(flatten)]
+    steering: Steering,
 
     /// Count instructions instead of time, so that two runs are alike
     #[arg(long)]
@@ -81,16 +115,13 @@ impl Options {
     ///
     /// `vmm`: a VMM runs, which tells its counts when asked to end.
     pub fn plan(&self, vmm: bool) -> Plan {
-        Plan {
-            player: Player::new(&self.script),
-            until: self.until.as_deref().map(Watch::new),
-            timeout: self
-                .timeout
-                .map(|seconds| Duration::from_secs(seconds.into())),
-            relay: self.display != Display::Curses,
-            interactive: self.interactive(),
-            vmm,
-        }
+        let relay = self.display != Display::Curses;
+        self.steering.plan(vmm, relay, self.interactive())
+    }
+
+    /// The text of `--until`.
+    pub fn until(&self) -> Option<&str> {
+        self.steering.until.as_deref()
     }
 
     /// A line or two before the machine starts: what boots, how to look at it
@@ -109,6 +140,14 @@ impl Options {
             .map(|hint| format!("\ntollgate: {hint}"))
             .unwrap_or_default();
         format!("booting {what}{quit}{hint}")
+    }
+}
+
+/// The policy's file: the one that the person named, or the workspace's own.
+pub fn config_file(workspace: &Workspace, named: Option<&Path>) -> Result<PathBuf> {
+    match named {
+        Some(file) => existing("--config", file),
+        None => Ok(workspace.root().join("vm.toml")),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::failure::Status;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "by")]
 pub enum Ending {
-    /// QEMU ended by itself.
+    /// The emulator ended by itself.
     Emulator {
         /// Why its machine stopped, in QEMU's words, if it said so.
         shutdown: Option<String>,
@@ -164,7 +164,7 @@ fn emulator_died(ending: &Ending) -> Verdict {
     };
     Verdict::new(
         Status::HostFailed,
-        format!("QEMU ended by itself ({how}); what it had to say is above"),
+        format!("the emulator ended by itself ({how}); what it had to say is above"),
     )
 }
 

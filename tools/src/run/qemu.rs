@@ -11,17 +11,13 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
-use std::time::{Duration, Instant};
-
-use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
-use nix::sys::prctl;
-use nix::sys::signal::Signal;
-use nix::unistd::{getpid, getppid};
+use std::process::Command;
 
 use super::display::Display;
+use super::emulator::{self, Control, Emulator, Lines};
 use super::qmp::Qmp;
-use crate::failure::{Doing, Failure, Result};
+use crate::failure::{Doing, Result};
+use crate::setup::machine::UEFI_FIRMWARE;
 
 /// A file that QEMU loads beside the kernel, and what it is told of it.
 #[derive(Clone, Debug)]
@@ -30,6 +26,31 @@ pub struct Module {
     pub file: PathBuf,
     /// The words after the file's name in the module's string.
     pub words: String,
+}
+
+/// What the machine boots.
+#[derive(Clone, Debug)]
+pub enum Medium {
+    /// A Multiboot kernel, by QEMU's own loader.
+    Kernel {
+        /// The kernel.
+        file: PathBuf,
+        /// Its command line.
+        cmdline: Option<String>,
+        /// Multiboot modules.
+        modules: Vec<Module>,
+    },
+    /// A disc in the CD drive.
+    Disc(PathBuf),
+}
+
+/// What the machine starts with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Firmware {
+    /// QEMU's usual BIOS.
+    Bios,
+    /// OVMF.
+    Uefi,
 }
 
 /// A machine to start.
@@ -41,12 +62,10 @@ pub struct Launch {
     pub cpu: &'static str,
     /// Its memory.
     pub memory_mib: u64,
-    /// A Multiboot kernel.
-    pub kernel: PathBuf,
-    /// The kernel's command line.
-    pub cmdline: Option<String>,
-    /// Multiboot modules.
-    pub modules: Vec<Module>,
+    /// What it boots.
+    pub medium: Medium,
+    /// What boots it.
+    pub firmware: Firmware,
     /// Where the screen appears.
     pub display: Display,
     /// Count instructions instead of time: two runs are alike.
@@ -100,12 +119,28 @@ impl Launch {
             // A clock of the host's would make two runs differ.
             option("-rtc", &"base=2000-01-01T00:00:00,clock=vm");
         }
-        if let Some(cmdline) = &self.cmdline {
-            option("-append", cmdline);
+        if self.firmware == Firmware::Uefi {
+            option("-bios", &UEFI_FIRMWARE);
         }
-        option("-kernel", &self.kernel);
-        if !self.modules.is_empty() {
-            option("-initrd", &module_list(&self.modules));
+        match &self.medium {
+            Medium::Kernel {
+                file,
+                cmdline,
+                modules,
+            } => {
+                if let Some(cmdline) = cmdline {
+                    option("-append", cmdline);
+                }
+                option("-kernel", file);
+                if !modules.is_empty() {
+                    option("-initrd", &module_list(modules));
+                }
+            }
+            Medium::Disc(file) => {
+                let mut drive = OsString::from("media=cdrom,format=raw,readonly=on,file=");
+                drive.push(file.to_string_lossy().replace(',', ",,"));
+                option("-drive", &drive);
+            }
         }
         arguments.extend_from_slice(&self.extra);
         arguments
@@ -139,24 +174,9 @@ pub fn without_spaces(file: &Path, folder: &Path) -> Result<PathBuf> {
     Ok(link)
 }
 
-/// A running QEMU, killed when this is dropped.
-pub struct Qemu {
-    child: Child,
-    /// It draws on this program's terminal.
-    has_terminal: bool,
-    /// What the first serial line sends.
-    pub from_com1: File,
-    /// What it receives.
-    pub to_com1: File,
-    /// The control line.
-    pub qmp: Qmp,
-    /// What the second serial line has received, from its start.
-    pub com2: File,
-}
-
-impl Qemu {
+impl Launch {
     /// Starts the machine.
-    pub fn start(launch: &Launch) -> Result<Qemu> {
+    pub fn start(&self) -> Result<Emulator> {
         let making = || "make QEMU's serial lines".to_string();
         let (qmp, its_qmp) = UnixStream::pair().doing(making)?;
         let (com2, its_com2) = unnamed_file().doing(making)?;
@@ -167,8 +187,8 @@ impl Qemu {
         };
         let mut handed_over: Vec<OwnedFd> = vec![its_qmp.into(), its_com2.into()];
 
-        let mut command = Command::new(&launch.program);
-        let (from_com1, to_com1): (OwnedFd, OwnedFd) = if launch.display == Display::Curses {
+        let mut command = Command::new(&self.program);
+        let (from_com1, to_com1): (OwnedFd, OwnedFd) = if self.display == Display::Curses {
             // Its standard input and output are the terminal it draws on.
             let (ours, its) = UnixStream::pair().doing(making)?;
             numbers.com1 = Some(its.as_raw_fd());
@@ -185,51 +205,19 @@ impl Qemu {
             command.process_group(0).stdin(its_input).stdout(its_output);
             (from_com1.into(), to_com1.into())
         };
-        for line in [&from_com1, &to_com1] {
-            fcntl(line, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).doing(making)?;
-        }
-        command.args(launch.arguments(&numbers));
-        die_with_us(&mut command, handed_over);
-        let child = command.spawn().map_err(|error| {
-            Failure::bad_input(format!(
-                "cannot start the emulator {}: {error}",
-                launch.program.display()
-            ))
-        })?;
+        command.args(self.arguments(&numbers));
+        let child = emulator::spawn(&mut command, handed_over)?;
         let qmp = Qmp::new(qmp).doing(|| "talk to QEMU".to_string())?;
-        Ok(Qemu {
-            child,
-            has_terminal: launch.display == Display::Curses,
+        let lines = Lines {
             from_com1: from_com1.into(),
             to_com1: to_com1.into(),
-            qmp,
             com2,
-        })
-    }
-
-    /// Waits a moment for a QEMU that has closed its lines; none if it hangs.
-    pub fn wait_for_end(&mut self) -> Option<ExitStatus> {
-        let patience = Instant::now() + Duration::from_secs(10);
-        while Instant::now() < patience {
-            match self.child.try_wait() {
-                Ok(None) => std::thread::sleep(Duration::from_millis(2)),
-                Ok(ended) => return ended,
-                Err(_) => return None,
-            }
-        }
-        None
-    }
-}
-
-impl Drop for Qemu {
-    fn drop(&mut self) {
-        if self.has_terminal && self.qmp.quit().is_ok() {
-            // Killed, it would leave the terminal in its own state.
-            self.wait_for_end();
-        }
-        // Both fail only if it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        };
+        let control = Control::Qmp {
+            qmp,
+            has_terminal: self.display == Display::Curses,
+        };
+        Emulator::new(child, lines, control)
     }
 }
 
@@ -240,39 +228,25 @@ fn unnamed_file() -> io::Result<(File, File)> {
     Ok((named.into_file(), writer))
 }
 
-/// Lets the child keep these descriptors, and die when this program does.
-fn die_with_us(command: &mut Command, descriptors: Vec<OwnedFd>) {
-    let parent = getpid();
-    let in_child = move || {
-        // If this program is killed, nothing else would end QEMU.
-        prctl::set_pdeathsig(Signal::SIGKILL)?;
-        if getppid() != parent {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
-        for descriptor in &descriptors {
-            fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
-        }
-        Ok(())
-    };
-    // SAFETY: between fork and exec the closure makes only the system calls
-    // prctl, getppid and fcntl; it neither allocates nor takes a lock.
-    unsafe {
-        command.pre_exec(in_child);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn kernel(modules: Vec<Module>) -> Medium {
+        Medium::Kernel {
+            file: "tollgate".into(),
+            cmdline: None,
+            modules,
+        }
+    }
 
     fn launch() -> Launch {
         Launch {
             program: "qemu".into(),
             cpu: "max",
             memory_mib: 128,
-            kernel: "tollgate".into(),
-            cmdline: None,
-            modules: Vec::new(),
+            medium: kernel(Vec::new()),
+            firmware: Firmware::Bios,
             display: Display::None,
             icount: false,
             debug_exit: true,
@@ -328,7 +302,7 @@ mod tests {
         let modules = vec![module("a,b.elf", "one"), module("c.elf", "two")];
         assert!(
             line(&Launch {
-                modules,
+                medium: kernel(modules),
                 ..launch()
             })
             .ends_with("-initrd a,,b.elf image=one,c.elf image=two")

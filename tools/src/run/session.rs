@@ -1,7 +1,7 @@
-//! One run, from QEMU's start to its end: the event loop.
+//! One run, from the emulator's start to its end: the event loop.
 //!
 //! Everything that can happen is a file descriptor or a deadline: serial
-//! output, QMP, the person's keys, a signal, the next key of the script, the
+//! output, the control line, the person's keys, a signal, the next key of the script, the
 //! time-out. So one thread does it all and nothing races.
 
 use std::collections::VecDeque;
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::emulator::Emulator;
 use super::outcome::Ending;
-use super::qemu::Qemu;
 use super::qmp;
 use super::script::{Action, Player};
 use super::signals::Signals;
@@ -38,7 +38,7 @@ pub struct Plan {
 
 /// A run under way.
 pub struct Session {
-    qemu: Qemu,
+    emulator: Emulator,
     plan: Plan,
     signals: Signals,
     keyboard: Keyboard,
@@ -47,17 +47,20 @@ pub struct Session {
     deadline: Option<Instant>,
     /// When the script may press its next key.
     next_key: Instant,
+    /// When to see whether the VMM has left the emulator behind.
+    next_look: Option<Instant>,
     /// Whether the last serial byte ended a line.
     at_line_start: bool,
 }
 
 impl Session {
-    /// Takes over a QEMU that was just started. `signals` must be older than
+    /// Takes over an emulator that was just started. `signals` must be older than
     /// it, so that none is missed.
-    pub fn new(qemu: Qemu, plan: Plan, signals: Signals) -> Session {
+    pub fn new(emulator: Emulator, plan: Plan, signals: Signals) -> Session {
         let now = Instant::now();
         Session {
-            qemu,
+            next_look: emulator.next_look().map(|pause| now + pause),
+            emulator,
             signals,
             keyboard: Keyboard::default(),
             to_com1: VecDeque::new(),
@@ -68,7 +71,7 @@ impl Session {
         }
     }
 
-    /// Runs to the end. QEMU is gone when this returns, its COM2 file is not.
+    /// Runs to the end. The emulator is gone when this returns, its COM2 file is not.
     pub fn run(mut self) -> io::Result<(Ending, std::fs::File)> {
         let terminal = self.plan.interactive.then(RawTerminal::enter).transpose()?;
         let mut keys_open = self.plan.interactive;
@@ -77,7 +80,7 @@ impl Session {
                 break ending;
             }
             let ready = self.wait(keys_open)?;
-            // A signal first: the end of QEMU may be its consequence.
+            // A signal first: the end of the emulator may be its consequence.
             if let Some(number) = self.signals.take() {
                 break Ending::Signal { number };
             }
@@ -96,10 +99,19 @@ impl Session {
             {
                 break ending;
             }
-            if ready.qmp && !self.qemu.qmp.read() {
+            if ready.control && !self.emulator.read_control() {
                 // QEMU closes all its lines when it exits. What it sent on the
                 // serial one before that is still to be read.
-                break self.read_com1()?.unwrap_or_else(|| self.end_of_qemu());
+                break self.read_com1()?.unwrap_or_else(|| self.end_of_emulator());
+            }
+            if self.next_look.is_some_and(|look| Instant::now() >= look) {
+                if self.emulator.is_left_behind() {
+                    break self.read_com1()?.unwrap_or_else(left_behind);
+                }
+                self.next_look = self
+                    .emulator
+                    .next_look()
+                    .map(|pause| Instant::now() + pause);
             }
             if self
                 .deadline
@@ -115,7 +127,7 @@ impl Session {
         if !self.at_line_start && self.plan.relay {
             let _ = writeln!(io::stdout());
         }
-        let com2 = self.qemu.com2.try_clone()?;
+        let com2 = self.emulator.lines.com2.try_clone()?;
         Ok((ending, com2))
     }
 
@@ -127,8 +139,8 @@ impl Session {
             match action {
                 Action::Send(bytes) => self.to_com1.extend(bytes),
                 Action::Press(stroke) => {
-                    if self.qemu.qmp.press(stroke).is_err() {
-                        return Ok(Some(self.end_of_qemu()));
+                    if self.emulator.press(stroke).is_err() {
+                        return Ok(Some(self.end_of_emulator()));
                     }
                     // QEMU holds the key and then lets go for as long; faster
                     // than that its queue would overflow.
@@ -138,7 +150,7 @@ impl Session {
         }
         let (bytes, _) = self.to_com1.as_slices();
         if !bytes.is_empty() {
-            match self.qemu.to_com1.write(bytes) {
+            match self.emulator.lines.to_com1.write(bytes) {
                 Ok(count) => drop(self.to_com1.drain(..count)),
                 Err(error) if is_transient(&error) => {}
                 // It has hung up; the read side notices.
@@ -155,8 +167,7 @@ impl Session {
         // end was closed; so those of no interest are left out.
         let mut lines = vec![
             (self.signals.as_fd(), PollFlags::POLLIN),
-            (self.qemu.from_com1.as_fd(), PollFlags::POLLIN),
-            (self.qemu.qmp.as_fd(), PollFlags::POLLIN),
+            (self.emulator.lines.from_com1.as_fd(), PollFlags::POLLIN),
         ];
         let mut also = |wanted: bool, descriptor, flags| {
             wanted.then(|| {
@@ -164,11 +175,15 @@ impl Session {
                 lines.len() - 1
             })
         };
+        let control = self
+            .emulator
+            .control()
+            .and_then(|line| also(true, line, PollFlags::POLLIN));
         let keys = also(keys_open, stdin.as_fd(), PollFlags::POLLIN);
         let reader = also(self.plan.relay, stdout.as_fd(), PollFlags::empty());
         also(
             !self.to_com1.is_empty(),
-            self.qemu.to_com1.as_fd(),
+            self.emulator.lines.to_com1.as_fd(),
             PollFlags::POLLOUT,
         );
 
@@ -183,7 +198,7 @@ impl Session {
         let something = |place: usize| lines[place].any().unwrap_or(false);
         Ok(Ready {
             com1: something(1),
-            qmp: something(2),
+            control: control.is_some_and(something),
             keys: keys.is_some_and(something),
             reader_gone: reader.is_some_and(something),
         })
@@ -193,7 +208,12 @@ impl Session {
     fn patience(&self) -> PollTimeout {
         let now = Instant::now();
         let key = (self.next_key > now).then_some(self.next_key);
-        let Some(next) = key.into_iter().chain(self.deadline).min() else {
+        let Some(next) = key
+            .into_iter()
+            .chain(self.deadline)
+            .chain(self.next_look)
+            .min()
+        else {
             return PollTimeout::NONE;
         };
         let milliseconds = next.saturating_duration_since(now).as_millis() + 1;
@@ -204,12 +224,12 @@ impl Session {
     fn read_com1(&mut self) -> io::Result<Option<Ending>> {
         let mut piece = [0; 4096];
         loop {
-            let count = match self.qemu.from_com1.read(&mut piece) {
-                Ok(0) => return Ok(Some(self.end_of_qemu())),
+            let count = match self.emulator.lines.from_com1.read(&mut piece) {
+                Ok(0) => return Ok(Some(self.end_of_emulator())),
                 Ok(count) => count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
-                Err(_) => return Ok(Some(self.end_of_qemu())),
+                Err(_) => return Ok(Some(self.end_of_emulator())),
             };
             let plain: Vec<u8> = piece[..count]
                 .iter()
@@ -245,19 +265,22 @@ impl Session {
     fn take_leave(&mut self) {
         const FAREWELL: &[u8] = b"\x1dq";
         const PATIENCE: Duration = Duration::from_secs(2);
-        if self.qemu.to_com1.write_all(FAREWELL).is_err() {
+        if self.emulator.lines.to_com1.write_all(FAREWELL).is_err() {
             return;
         }
-        let mut line = &self.qemu.from_com1;
+        let mut line = &self.emulator.lines.from_com1;
         let end = Instant::now() + PATIENCE;
         let mut unread = [0; 4096];
         while let Some(left) = end.checked_duration_since(Instant::now()) {
             let patience = PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::ZERO);
             let mut lines = [PollFd::new(line.as_fd(), PollFlags::POLLIN)];
-            if poll(&mut lines, patience).is_ok_and(|ready| ready > 0)
-                && line.read(&mut unread).is_ok_and(|count| count == 0)
-            {
-                return;
+            if poll(&mut lines, patience).is_ok_and(|ready| ready > 0) {
+                match line.read(&mut unread) {
+                    Ok(0) => return,
+                    // A terminal's line hangs up with an error.
+                    Err(error) if !is_transient(&error) => return,
+                    _ => {}
+                }
             }
         }
     }
@@ -273,24 +296,31 @@ impl Session {
         }
     }
 
-    /// QEMU has hung up: learns why.
-    fn end_of_qemu(&mut self) -> Ending {
-        let process = self.qemu.wait_for_end();
-        self.qemu.qmp.read();
-        // Ctrl-C in QEMU's own terminal reaches both.
+    /// The emulator has hung up: learns why.
+    fn end_of_emulator(&mut self) -> Ending {
+        let process = self.emulator.wait_for_end();
+        self.emulator.read_control();
+        // Ctrl-C in its own terminal reaches both.
         if let Some(number) = self.signals.take() {
             return Ending::Signal { number };
         }
         Ending::Emulator {
-            shutdown: self.qemu.qmp.shutdown().map(str::to_string),
+            shutdown: self.emulator.shutdown().map(str::to_string),
             process: process.map_or("it hangs".into(), |status| status.to_string()),
         }
     }
 }
 
+fn left_behind() -> Ending {
+    Ending::Emulator {
+        shutdown: None,
+        process: "ended from outside when the VMM was done".into(),
+    }
+}
+
 struct Ready {
     com1: bool,
-    qmp: bool,
+    control: bool,
     keys: bool,
     reader_gone: bool,
 }

@@ -1,4 +1,4 @@
-//! `cargo run-qemu`: the VMM with its policy, and the guests in it.
+//! What every run of the VMM has, whatever emulates the machine: a policy, guests, a report.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -6,28 +6,18 @@ use std::str::FromStr;
 
 use clap::Args;
 
-use super::options::{Options, existing};
-use super::outcome::Verdict;
+use super::options::{config_file, existing};
+use super::outcome::{Ending, Verdict};
 use super::policy::Policy;
-use super::qemu::{Launch, Module, without_spaces};
 use super::records;
 use super::report::Report;
-use crate::build;
 use crate::failure::{Doing, Failure, Result, Status};
-use crate::progress::{produce, say};
+use crate::progress::produce;
 use crate::workspace::Workspace;
 
-/// The machine's memory beside the VMs': the VMM, the images, the firmware.
-const SPARE_MIB: u64 = 64;
-const MIB: u64 = 1 << 20;
-
-/// Boots the VMM in QEMU with the policy of vm.toml.
-///
-/// Ends with 0 when every VM ended well, 1 when one crashed or the policy stopped it, 2 for a wrong
-/// command line or vm.toml, 3 when something is missing, 4 when the VMM or QEMU died, 5 when all
-/// VMs ended before --until matched, 124 after --timeout, 130 after Ctrl-C.
+/// The options of a run of the VMM.
 #[derive(Args, Clone, Debug)]
-pub struct RunQemu {
+pub struct Subject {
     /// The policy [default: the workspace's vm.toml]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -39,9 +29,56 @@ pub struct RunQemu {
     /// Write what happened to FILE, in JSON: how each VM ended, its exits by name
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+}
 
-    #[command(flatten)]
-    options: Options,
+/// The options, read and found good.
+pub struct Prepared {
+    /// The policy's file.
+    pub config: PathBuf,
+    /// What it says.
+    pub policy: Policy,
+    /// Images in the place of those that the policy names, by the VM's name.
+    pub guests: Vec<(String, PathBuf)>,
+    /// The run in a few words.
+    pub what: String,
+    report: Option<File>,
+}
+
+impl Subject {
+    /// Reads what the options name.
+    pub fn prepare(&self, workspace: &Workspace) -> Result<Prepared> {
+        let config = config_file(workspace, self.config.as_deref())?;
+        let policy = Policy::load(workspace, &config)?;
+        let guests = guests(&self.guests, &policy)?;
+        let report = self.report.as_deref().map(report_file).transpose()?;
+        let shown = self
+            .config
+            .as_deref()
+            .map_or("vm.toml".into(), |path| path.display().to_string());
+        Ok(Prepared {
+            what: format!("{} under {shown}", policy.vms.join(", ")),
+            config,
+            policy,
+            guests,
+            report,
+        })
+    }
+}
+
+impl Prepared {
+    /// Tells how the run ended.
+    pub fn conclude(self, ending: &Ending, com2: &str, until: Option<&str>) -> Result<Status> {
+        let records = records::read(com2);
+        let verdict = Verdict::on_vmm(ending, &records, until);
+        let summary = Report::new(ending, &verdict, &records);
+        produce(&summary.table());
+        if let Some(file) = self.report {
+            serde_json::to_writer_pretty(file, &summary)
+                .doing(|| "write the report".to_string())?;
+        }
+        super::explain(&verdict);
+        Ok(verdict.status)
+    }
 }
 
 /// A kernel to boot in the place of the one that the policy names.
@@ -67,64 +104,6 @@ impl FromStr for Guest {
             vm,
             file: file.into(),
         })
-    }
-}
-
-/// Runs the command.
-pub fn run(workspace: &Workspace, command: &RunQemu) -> Result<Status> {
-    let options = &command.options;
-    let config = config_file(workspace, command.config.as_deref())?;
-    let policy = Policy::load(workspace, &config)?;
-    let guests = guests(&command.guests, &policy)?;
-    let report = command.report.as_deref().map(report_file).transpose()?;
-
-    options.set_up(workspace)?;
-    let program = options.emulator()?;
-    let kernel = build::vmm(workspace, &config, &policy.images)?;
-    let links = tempfile::tempdir().doing(|| "make a temporary folder".to_string())?;
-    let module = |(vm, file): (String, PathBuf)| {
-        let file = without_spaces(&file, links.path())?;
-        Ok(Module {
-            file,
-            words: format!("image={vm}"),
-        })
-    };
-    let modules = guests.into_iter().map(module).collect::<Result<_>>()?;
-    let launch = Launch {
-        program,
-        cpu: policy.cpu,
-        memory_mib: policy.memory_bytes.div_ceil(MIB).saturating_add(SPARE_MIB),
-        kernel,
-        cmdline: None,
-        modules,
-        display: options.display,
-        icount: options.icount,
-        debug_exit: true,
-        extra: options.extra.clone(),
-    };
-    let shown = command
-        .config
-        .as_deref()
-        .map_or("vm.toml".into(), |path| path.display().to_string());
-    say(&options.announcement(&format!("{} under {shown}", policy.vms.join(", "))));
-
-    let (ending, com2) = super::boot(&launch, options)?;
-    let records = records::read(&com2);
-    let verdict = Verdict::on_vmm(&ending, &records, options.until.as_deref());
-    let summary = Report::new(&ending, &verdict, &records);
-    produce(&summary.table());
-    if let Some(file) = report {
-        serde_json::to_writer_pretty(file, &summary).doing(|| "write the report".to_string())?;
-    }
-    super::explain(&verdict);
-    Ok(verdict.status)
-}
-
-/// The policy's file: the one that the person named, or the workspace's own.
-pub fn config_file(workspace: &Workspace, named: Option<&Path>) -> Result<PathBuf> {
-    match named {
-        Some(file) => existing("--config", file),
-        None => Ok(workspace.root().join("vm.toml")),
     }
 }
 
@@ -183,7 +162,7 @@ mod tests {
     #[test]
     fn a_kernel_without_a_vm_is_for_the_first_and_no_vm_gets_two() {
         let policy = Policy {
-            cpu: "max",
+            machine: vmm_config::Machine::usual(),
             memory_bytes: 0,
             vms: vec!["a".into(), "b".into()],
             images: Vec::new(),

@@ -118,6 +118,14 @@ fn purpose(package: &str) -> &'static str {
         "qemu-system-gui" => "QEMU's windows",
         "rustc-web" => "a compiler whose library sources Debian has",
         "rust-web-src" => "these sources, to build Rust's core library for bare metal",
+        "ovmf" => "UEFI for that PC",
+        "bochs" => "another PC that Tollgate boots on",
+        "bochsbios" | "vgabios" => "the BIOS of that other PC",
+        "grub-common" => "the boot loader",
+        "grub-pc-bin" => "its part for BIOS",
+        "grub-efi-amd64-bin" => "its part for UEFI",
+        "xorriso" => "makes a disc image",
+        "mtools" => "makes the partition in it that UEFI starts from",
         _ => "needed",
     }
 }

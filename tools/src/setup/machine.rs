@@ -2,13 +2,31 @@
 
 use std::io::IsTerminal;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::plan::{Rustup, User};
 
 /// The program that runs the virtual PC.
 pub const EMULATOR: &str = "qemu-system-x86_64";
+
+/// The other one.
+pub const BOCHS: &str = "bochs";
+/// Its BIOS.
+pub const BOCHS_BIOS: &str = "/usr/share/bochs/BIOS-bochs-latest";
+/// The BIOS of its graphics card.
+pub const BOCHS_VGA_BIOS: &str = "/usr/share/bochs/VGABIOS-lgpl-latest";
+/// UEFI for QEMU.
+pub const UEFI_FIRMWARE: &str = "/usr/share/ovmf/OVMF.fd";
+/// Where GRUB keeps its platforms.
+pub const GRUB_FOLDER: &str = "/usr/lib/grub";
+/// One file of each platform of GRUB's that is used.
+pub const GRUB_PARTS: [&str; 2] = [
+    "/usr/lib/grub/i386-pc/cdboot.img",
+    "/usr/lib/grub/x86_64-efi/moddep.lst",
+];
+/// The programs that make a disc image.
+pub const IMAGE_TOOLS: [&str; 5] = ["grub-mkimage", "xorriso", "mformat", "mmd", "mcopy"];
 
 /// What the plan depends on.
 #[derive(Clone, Debug)]
@@ -55,6 +73,16 @@ pub fn program(name: &str) -> Option<PathBuf> {
             file.metadata()
                 .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
         })
+}
+
+/// Whether the shell would find all of these.
+pub fn are_programs(names: &[&str]) -> bool {
+    names.iter().all(|name| program(name).is_some())
+}
+
+/// Whether all of these files are there.
+pub fn are_there(files: &[&str]) -> bool {
+    files.iter().all(|file| Path::new(file).is_file())
 }
 
 /// Whether the emulator on the PATH was built with, and has the module of,

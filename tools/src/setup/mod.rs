@@ -24,6 +24,12 @@ pub enum Need {
     Emulator,
     /// This display of QEMU's, which may be a package of its own.
     Display(&'static str),
+    /// QEMU's firmware for UEFI.
+    Uefi,
+    /// GRUB, and what makes a disc image with it.
+    ImageTools,
+    /// Bochs and its firmware.
+    Bochs,
 }
 
 impl Need {
@@ -33,6 +39,15 @@ impl Need {
             Need::LibrarySources => Toolchain::find().is_some(),
             Need::Emulator => machine::program(machine::EMULATOR).is_some(),
             Need::Display(name) => machine::emulator_has_display(name),
+            Need::Uefi => machine::are_there(&[machine::UEFI_FIRMWARE]),
+            Need::ImageTools => {
+                machine::are_programs(&machine::IMAGE_TOOLS)
+                    && machine::are_there(&machine::GRUB_PARTS)
+            }
+            Need::Bochs => {
+                machine::are_programs(&[machine::BOCHS])
+                    && machine::are_there(&[machine::BOCHS_BIOS, machine::BOCHS_VGA_BIOS])
+            }
         }
     }
 }

@@ -92,6 +92,15 @@ pub fn packages(needs: &[Need]) -> Vec<&'static str> {
             Need::LibrarySources => &["rustc-web", "rust-web-src"][..],
             Need::Emulator => &["qemu-system-x86"],
             Need::Display(_) => &["qemu-system-gui"],
+            Need::Uefi => &["ovmf"],
+            Need::ImageTools => &[
+                "grub-common",
+                "grub-pc-bin",
+                "grub-efi-amd64-bin",
+                "xorriso",
+                "mtools",
+            ],
+            Need::Bochs => &["bochs", "bochsbios", "vgabios"],
         })
         .copied()
         .collect()
@@ -125,6 +134,11 @@ pub fn describe(need: Need) -> String {
         }
         Need::Emulator => "qemu-system-x86_64, the PC that Tollgate boots on".into(),
         Need::Display(name) => format!("QEMU's display `{name}`, which the command line asks for"),
+        Need::Uefi => "OVMF, QEMU's firmware for UEFI".into(),
+        Need::ImageTools => {
+            "GRUB for BIOS and UEFI, xorriso and mtools, which make a disc image".into()
+        }
+        Need::Bochs => "Bochs, another PC that Tollgate boots on, with its BIOS".into(),
     }
 }
 
@@ -149,6 +163,11 @@ fn advice(machine: &Machine, missing: &[Need]) -> String {
             Need::Display(_) => {
                 "\n  install QEMU's graphical displays with this system's package manager"
             }
+            Need::Uefi => "\n  install OVMF as /usr/share/ovmf/OVMF.fd",
+            Need::ImageTools => {
+                "\n  install xorriso, mtools, and GRUB with its platforms i386-pc and x86_64-efi in /usr/lib/grub"
+            }
+            Need::Bochs => "\n  install Bochs with SVM, and its BIOS files in /usr/share/bochs",
         });
     }
     text

@@ -1,0 +1,115 @@
+//! `cargo run-qemu`: the VMM with its policy in QEMU, and the guests in it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::options::Options;
+use super::qemu::{Firmware, Launch, Medium, Module, without_spaces};
+use super::vmm::{Prepared, Subject};
+use crate::build;
+use crate::failure::{Doing, Failure, Result, Status};
+use crate::image;
+use crate::progress::say;
+use crate::setup::{self, Need};
+use crate::workspace::Workspace;
+
+/// Boots the VMM in QEMU with the policy of vm.toml.
+///
+/// Ends with 0 when every VM ended well, 1 when one crashed or the policy stopped it, 2 for a wrong
+/// command line or vm.toml, 3 when something is missing, 4 when the VMM or QEMU died, 5 when all
+/// VMs ended before --until matched, 124 after --timeout, 130 after Ctrl-C.
+#[derive(Args, Clone, Debug)]
+pub struct RunQemu {
+    #[command(flatten)]
+    subject: Subject,
+
+    /// Boot from a disc as a PC does, by BIOS and GRUB, and not by QEMU's own loader
+    #[arg(long)]
+    iso: bool,
+
+    /// Boot from that disc by UEFI
+    #[arg(long)]
+    uefi: bool,
+
+    #[command(flatten)]
+    options: Options,
+}
+
+/// Runs the command.
+pub fn run(workspace: &Workspace, command: &RunQemu) -> Result<Status> {
+    let options = &command.options;
+    let prepared = command.subject.prepare(workspace)?;
+    let cpu = cpu(&prepared)?;
+    options.set_up(workspace)?;
+    let from_disc = command.iso || command.uefi;
+    if from_disc {
+        setup::ensure(workspace, &[Need::ImageTools])?;
+    }
+    if command.uefi {
+        setup::ensure(workspace, &[Need::Uefi])?;
+    }
+    let program = options.emulator()?;
+    let folder = tempfile::tempdir().doing(|| "make a temporary folder".to_string())?;
+    let medium = if from_disc {
+        let disc = folder.path().join("tollgate.iso");
+        let Prepared {
+            config,
+            policy,
+            guests,
+            ..
+        } = &prepared;
+        image::of_run(workspace, config, policy, guests, &disc)?;
+        Medium::Disc(disc)
+    } else {
+        let module = |(vm, file): &(String, PathBuf)| {
+            let file = without_spaces(file, folder.path())?;
+            Ok(Module {
+                file,
+                words: format!("image={vm}"),
+            })
+        };
+        Medium::Kernel {
+            file: build::vmm(workspace, &prepared.config, &prepared.policy.image_files())?,
+            cmdline: None,
+            modules: prepared.guests.iter().map(module).collect::<Result<_>>()?,
+        }
+    };
+    let launch = Launch {
+        program,
+        cpu,
+        memory_mib: prepared.policy.machine_mib() + if command.uefi { UEFI_MIB } else { 0 },
+        medium,
+        firmware: if command.uefi {
+            Firmware::Uefi
+        } else {
+            Firmware::Bios
+        },
+        display: options.display,
+        icount: options.icount,
+        debug_exit: true,
+        extra: options.extra.clone(),
+    };
+    say(&options.announcement(&prepared.what));
+    let (ending, com2) = super::boot(|| launch.start(), options.plan(true))?;
+    prepared.conclude(&ending, &com2, options.until())
+}
+
+/// What UEFI keeps for itself.
+const UEFI_MIB: u64 = 128;
+
+fn cpu(prepared: &Prepared) -> Result<&'static str> {
+    let machine = prepared.policy.machine;
+    machine.qemu_cpu().ok_or_else(|| {
+        let instead = match machine.bochs_cpu() {
+            Some(_) => "\nor boot it in Bochs: cargo run-bochs",
+            None => "",
+        };
+        Failure::bad_input(format!(
+            "{} is written for the machine `{}`, which QEMU does not show; to boot it here, write\n  \
+             [target]\n  machine = \"qemu-tcg\"{instead}",
+            prepared.config.display(),
+            machine.name
+        ))
+    })
+}
