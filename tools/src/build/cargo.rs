@@ -43,9 +43,14 @@ impl Recipe {
             package: "boot",
             binary: "tollgate",
             target: "x86_64-unknown-none",
-            // The target makes position-independent files otherwise, and
-            // Multiboot loads at fixed addresses.
-            rustflags: &["-C", "relocation-model=static"],
+            // Position-independent, as a Multiboot 2 loader may put it
+            // anywhere; a panic finds its callers by the frame pointers.
+            rustflags: &[
+                "-C",
+                "relocation-model=pie",
+                "-C",
+                "force-frame-pointers=yes",
+            ],
             environment: vec![
                 ("VM_CONFIG", config.into()),
                 ("TOLLGATE_GUEST", guest.into()),

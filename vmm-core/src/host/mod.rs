@@ -4,6 +4,7 @@
 //! in the order in which the parts need each other. Each part is a file: a driver speaks to its
 //! chip through [`ports::Ports`], so its logic is tested without one.
 
+mod bytes;
 pub mod cpu;
 pub mod ending;
 mod exception;
@@ -33,11 +34,13 @@ use core::fmt;
 use cpu::Cpu;
 use frames::Frames;
 use keyboard::Keyboard;
-use multiboot::{BootInfo, BootInfoError};
+use multiboot::{BootInfo, BootInfoError, Display};
 use paging::{DEVICE_TOP, ImageLayout, PagingError, Plan};
 use pic::Pic;
 use ports::Hardware;
-use screen::{SCREEN, VgaText};
+use screen::framebuffer::Framebuffer;
+use screen::vga_text::VgaText;
+use screen::{Output, SCREEN};
 use serial::{COM1, COM2};
 use span::Span;
 use timer::Timer;
@@ -104,18 +107,20 @@ impl Machine {
     /// # Safety
     /// Called once, on the boot CPU, in ring 0 and long mode with EFER.NXE and CR0.WP set,
     /// interrupts off, and the first 4 GiB mapped one to one and writable. `image` is true, and
-    /// the VGA is in text mode.
+    /// so is what the boot loader says of the screen.
     pub unsafe fn init(magic: u32, info: u64, image: &ImageLayout) -> Result<Self, InitError> {
         // The lines to the outside come first: everything later may have to complain.
         COM1.lock().init(true);
         COM2.lock().init(false);
-        // SAFETY: the caller vouches for text mode and the mapping, and the page tables made
-        // below map the VGA as well.
-        SCREEN
-            .lock()
-            .attach(unsafe { VgaText::new(Hardware::new()) });
-
         let boot = BootInfo::read(magic, info, physical_byte).map_err(InitError::Boot)?;
+        let screen_is_mapped = match boot.display {
+            Display::Pixels(pixels) => Span::new(0, DEVICE_TOP).contains(pixels.span()),
+            Display::Text | Display::None => true,
+        };
+        if screen_is_mapped {
+            // SAFETY: it is mapped, and the page tables made below map it as well.
+            unsafe { attach_screen(boot.display) }
+        }
         let taken = boot.occupied.iter().copied();
         let modules = boot.modules.iter().map(|module| module.span);
         let reserved = boot
@@ -130,12 +135,19 @@ impl Machine {
         // SAFETY: this is the boot CPU, in ring 0, with interrupts off.
         unsafe { cpu.install() }
 
-        let plan = Plan::new(boot.ram(), boot.reserved(), image, cpu.guards())
+        let mut plan = Plan::new(boot.ram(), boot.reserved(), image, cpu.guards())
             .map_err(InitError::Paging)?;
+        if let Display::Pixels(pixels) = boot.display {
+            plan.add_pixels(pixels.span()).map_err(InitError::Paging)?;
+        }
         let root = paging::build(&plan, &mut FrameTables(&mut frames), has_gigabyte_pages())
             .map_err(InitError::Paging)?;
         // SAFETY: the plan maps the image by its parts and all RAM, the stack among it.
         unsafe { paging::install(root) }
+        if !screen_is_mapped {
+            // SAFETY: now it is.
+            unsafe { attach_screen(boot.display) }
+        }
 
         // SAFETY: each of these devices is the VMM's, and has one driver.
         let [pic, timer, keyboard, mut pit] = [(); 4].map(|()| unsafe { Hardware::new() });
@@ -162,6 +174,23 @@ impl Machine {
             keyboard,
             own_bytes,
         })
+    }
+}
+
+/// Shows the log on what the boot loader left, if characters can be shown on it.
+///
+/// # Safety
+/// `display` is true, and its memory mapped one to one from now on.
+unsafe fn attach_screen(display: Display) {
+    let output = match display {
+        // SAFETY: the caller vouches for text mode and the mapping.
+        Display::Text => Some(Output::Text(unsafe { VgaText::new(Hardware::new()) })),
+        // SAFETY: the caller vouches for the framebuffer and the mapping.
+        Display::Pixels(pixels) => unsafe { Framebuffer::new(pixels) }.map(Output::Pixels),
+        Display::None => None,
+    };
+    if let Some(output) = output {
+        SCREEN.lock().attach(output);
     }
 }
 

@@ -1,16 +1,19 @@
-//! What the boot loader tells: the Multiboot 1 information block, read once into [`BootInfo`].
+//! What the boot loader tells: a Multiboot information block, read once into [`BootInfo`].
 //!
 //! The block is read through a closure, one byte at a time, and nothing in it is believed: a
-//! broken one is an error, never a fault. Follows the Multiboot Specification 0.6.96, 3.3.
+//! broken one is an error, never a fault. How a block looks is in [`version1`] and [`version2`].
+
+mod version1;
+mod version2;
 
 use core::fmt;
 
 use heapless::{String, Vec};
 
+use super::bytes::{Bytes, Unreadable};
+use super::screen::{COLUMNS, ROWS};
 use super::span::Span;
 
-/// EAX when a Multiboot 1 loader enters.
-pub const LOADER_MAGIC: u32 = 0x2BAD_B002;
 /// Memory-map entries that [`BootInfo`] can hold.
 pub const MAX_REGIONS: usize = 128;
 /// Modules that [`BootInfo`] can hold.
@@ -19,16 +22,6 @@ pub const MAX_MODULES: usize = 16;
 pub const MAX_COMMAND_LINE: usize = 512;
 /// Bytes of a module's string.
 pub const MAX_MODULE_STRING: usize = 256;
-
-const FLAG_MEMORY: u32 = 1 << 0;
-const FLAG_COMMAND_LINE: u32 = 1 << 2;
-const FLAG_MODULES: u32 = 1 << 3;
-const FLAG_MEMORY_MAP: u32 = 1 << 6;
-
-const INFO_BYTES: u64 = 116;
-const MODULE_BYTES: u64 = 16;
-/// The least a memory-map entry says of itself: base, length and type.
-const REGION_BYTES: u32 = 20;
 
 /// What firmware says of a stretch of physical memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +41,42 @@ pub struct Module {
     pub string: String<MAX_MODULE_STRING>,
 }
 
+/// What the boot loader left on the screen's wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Display {
+    /// Nothing that characters can be shown on.
+    #[default]
+    None,
+    /// The VGA in text mode, 80 by 25 characters or more rows, at its usual place.
+    Text,
+    /// Pixels.
+    Pixels(Pixels),
+}
+
+/// A framebuffer with direct colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pixels {
+    /// The physical address of the upper left pixel.
+    pub address: u64,
+    /// Bytes from one row to the next.
+    pub pitch: u32,
+    /// Pixels in a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// Bits of a pixel.
+    pub depth: u8,
+    /// Where red, green and blue are in a pixel: the lowest bit, and how many there are.
+    pub colours: [(u8, u8); 3],
+}
+
+impl Pixels {
+    /// The memory it takes.
+    pub const fn span(&self) -> Span {
+        Span::sized(self.address, self.pitch as u64 * self.height as u64)
+    }
+}
+
 /// Everything the VMM wants to know from the boot loader, copied out of its hands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BootInfo {
@@ -57,6 +86,10 @@ pub struct BootInfo {
     pub memory: Vec<Region, MAX_REGIONS>,
     /// The modules, in the boot loader's order.
     pub modules: Vec<Module, MAX_MODULES>,
+    /// What characters can be shown on.
+    pub display: Display,
+    /// Where the boot loader keeps a copy of the ACPI root pointer, if it does.
+    pub acpi_root: Option<u64>,
     /// Where the block and what it points to lay, the modules' bytes apart.
     pub occupied: Vec<Span, { MAX_MODULES + 4 }>,
 }
@@ -66,6 +99,8 @@ pub struct BootInfo {
 pub enum BootInfoError {
     /// EAX held this instead of the magic number.
     NotMultiboot(u32),
+    /// The block says that it is this many bytes long.
+    BadLength(u32),
     /// The block, or something it points to, is not in readable memory.
     Unreadable(u64),
     /// Neither a memory map nor a memory size.
@@ -87,7 +122,13 @@ impl fmt::Display for BootInfoError {
         match *self {
             Self::NotMultiboot(magic) => write!(
                 f,
-                "not started by a Multiboot 1 boot loader: EAX was {magic:#x}, not {LOADER_MAGIC:#x}"
+                "not started by a Multiboot boot loader: EAX was {magic:#x}, neither {:#x} nor {:#x}",
+                version1::MAGIC,
+                version2::MAGIC
+            ),
+            Self::BadLength(bytes) => write!(
+                f,
+                "the boot loader's information says it is {bytes} bytes long, which cannot be"
             ),
             Self::Unreadable(at) => write!(
                 f,
@@ -96,7 +137,7 @@ impl fmt::Display for BootInfoError {
             Self::NoMemoryMap => write!(f, "the boot loader tells nothing about memory"),
             Self::ShortRegion(at) => write!(
                 f,
-                "the memory-map entry at {at:#x} is shorter than {REGION_BYTES} bytes"
+                "the memory-map entry at {at:#x} is shorter than its fields"
             ),
             Self::TooManyRegions => {
                 write!(f, "the memory map has more than {MAX_REGIONS} entries")
@@ -118,6 +159,12 @@ impl fmt::Display for BootInfoError {
     }
 }
 
+impl From<Unreadable> for BootInfoError {
+    fn from(at: Unreadable) -> Self {
+        Self::Unreadable(at.0)
+    }
+}
+
 impl BootInfo {
     /// Reads the block at `info`. `magic` is what EAX held; `byte` gives the byte at a physical
     /// address, or `None` where there is none to read.
@@ -126,93 +173,12 @@ impl BootInfo {
         info: u64,
         byte: impl Fn(u64) -> Option<u8>,
     ) -> Result<Self, BootInfoError> {
-        if magic != LOADER_MAGIC {
-            return Err(BootInfoError::NotMultiboot(magic));
+        let source = Bytes(byte);
+        match magic {
+            version1::MAGIC => version1::read(&source, info),
+            version2::MAGIC => version2::read(&source, info),
+            _ => Err(BootInfoError::NotMultiboot(magic)),
         }
-        let source = Source(byte);
-        let flags = source.u32(info, 0)?;
-        let mut boot = Self::default();
-        boot.occupy(info, INFO_BYTES);
-        if flags & FLAG_COMMAND_LINE != 0 {
-            let at = u64::from(source.u32(info, 16)?);
-            boot.command_line = source.string(at)?;
-            boot.occupy(at, boot.command_line.len() as u64 + 1);
-        }
-        if flags & FLAG_MODULES != 0 {
-            let (count, list) = (source.u32(info, 20)?, source.u32(info, 24)?);
-            boot.read_modules(&source, count, u64::from(list))?;
-        }
-        if flags & FLAG_MEMORY_MAP != 0 {
-            let (bytes, map) = (source.u32(info, 44)?, source.u32(info, 48)?);
-            boot.read_memory_map(&source, u64::from(bytes), u64::from(map))?;
-        } else if flags & FLAG_MEMORY != 0 {
-            let kib = |at| source.u32(info, at).map(|kib| u64::from(kib) << 10);
-            boot.add_region(Region {
-                span: Span::sized(0, kib(4)?),
-                usable: true,
-            })?;
-            boot.add_region(Region {
-                span: Span::sized(1 << 20, kib(8)?),
-                usable: true,
-            })?;
-        } else {
-            return Err(BootInfoError::NoMemoryMap);
-        }
-        Ok(boot)
-    }
-
-    fn read_modules(
-        &mut self,
-        source: &Source<impl Fn(u64) -> Option<u8>>,
-        count: u32,
-        list: u64,
-    ) -> Result<(), BootInfoError> {
-        if count as usize > MAX_MODULES {
-            return Err(BootInfoError::TooManyModules(count));
-        }
-        self.occupy(list, u64::from(count) * MODULE_BYTES);
-        for number in 0..count {
-            let entry = list + u64::from(number) * MODULE_BYTES;
-            let (start, end) = (source.u32(entry, 0)?, source.u32(entry, 4)?);
-            if end < start || start < 0x1000 {
-                return Err(BootInfoError::BadModule(number));
-            }
-            let string = match source.u32(entry, 8)? {
-                0 => String::new(),
-                at => {
-                    let string: String<MAX_MODULE_STRING> = source.string(u64::from(at))?;
-                    self.occupy(u64::from(at), string.len() as u64 + 1);
-                    string
-                }
-            };
-            let span = Span::new(u64::from(start), u64::from(end));
-            self.modules
-                .push(Module { span, string })
-                .map_err(|_| BootInfoError::TooManyModules(count))?;
-        }
-        Ok(())
-    }
-
-    fn read_memory_map(
-        &mut self,
-        source: &Source<impl Fn(u64) -> Option<u8>>,
-        bytes: u64,
-        map: u64,
-    ) -> Result<(), BootInfoError> {
-        self.occupy(map, bytes);
-        let mut at = map;
-        // Each entry is preceded by its size, which does not count itself.
-        while at < map + bytes {
-            let size = source.u32(at, 0)?;
-            if size < REGION_BYTES {
-                return Err(BootInfoError::ShortRegion(at));
-            }
-            let span = Span::sized(source.u64(at, 4)?, source.u64(at, 12)?);
-            let usable = source.u32(at, 20)? == 1;
-            self.add_region(Region { span, usable })?;
-            at += u64::from(size) + 4;
-        }
-        Ok(())
     }
 
     fn add_region(&mut self, region: Region) -> Result<(), BootInfoError> {
@@ -222,6 +188,34 @@ impl BootInfo {
         self.memory
             .push(region)
             .map_err(|_| BootInfoError::TooManyRegions)
+    }
+
+    /// The two sizes that a loader tells when it has no map: KiB below 1 MiB, and above.
+    fn add_sizes(&mut self, lower_kib: u32, upper_kib: u32) -> Result<(), BootInfoError> {
+        for (start, kib) in [(0, lower_kib), (1 << 20, upper_kib)] {
+            self.add_region(Region {
+                span: Span::sized(start, u64::from(kib) << 10),
+                usable: true,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Adds the module of number `number`, which lies at `start..end`.
+    fn add_module(
+        &mut self,
+        number: u32,
+        start: u32,
+        end: u32,
+        string: String<MAX_MODULE_STRING>,
+    ) -> Result<(), BootInfoError> {
+        if end < start || start < 0x1000 {
+            return Err(BootInfoError::BadModule(number));
+        }
+        let span = Span::new(u64::from(start), u64::from(end));
+        self.modules
+            .push(Module { span, string })
+            .map_err(|_| BootInfoError::TooManyModules(number.saturating_add(1)))
     }
 
     /// Notes that the boot loader's data lie at `start`. There is room for every part that
@@ -251,46 +245,42 @@ impl BootInfo {
     }
 }
 
-/// Physical memory by bytes, and little-endian numbers out of it.
-struct Source<F>(F);
+/// The string at `at`.
+fn string<const N: usize>(
+    source: &Bytes<impl Fn(u64) -> Option<u8>>,
+    at: u64,
+) -> Result<String<N>, BootInfoError> {
+    source.string(at)?.ok_or(BootInfoError::LongString(at, N))
+}
 
-impl<F: Fn(u64) -> Option<u8>> Source<F> {
-    fn bytes<const N: usize>(&self, base: u64, offset: u64) -> Result<[u8; N], BootInfoError> {
-        let mut bytes = [0; N];
-        for (index, slot) in bytes.iter_mut().enumerate() {
-            let at = base.saturating_add(offset).saturating_add(index as u64);
-            *slot = (self.0)(at).ok_or(BootInfoError::Unreadable(at))?;
+/// What a framebuffer's description comes to, in either version: `at` is its address field,
+/// and `colours` where red, green and blue are described.
+fn display(
+    source: &Bytes<impl Fn(u64) -> Option<u8>>,
+    at: u64,
+    colours: u64,
+) -> Result<Display, BootInfoError> {
+    const DIRECT: u8 = 1;
+    const TEXT: u8 = 2;
+    let (width, height) = (source.u32(at, 12)?, source.u32(at, 16)?);
+    Ok(match source.u8(at, 21)? {
+        DIRECT => {
+            let [red, red_bits, green, green_bits, blue, blue_bits] = source.array(colours, 0)?;
+            Display::Pixels(Pixels {
+                address: source.u64(at, 0)?,
+                pitch: source.u32(at, 8)?,
+                width,
+                height,
+                depth: source.u8(at, 20)?,
+                colours: [(red, red_bits), (green, green_bits), (blue, blue_bits)],
+            })
         }
-        Ok(bytes)
-    }
-
-    fn u32(&self, base: u64, offset: u64) -> Result<u32, BootInfoError> {
-        self.bytes(base, offset).map(u32::from_le_bytes)
-    }
-
-    fn u64(&self, base: u64, offset: u64) -> Result<u64, BootInfoError> {
-        self.bytes(base, offset).map(u64::from_le_bytes)
-    }
-
-    /// The string at `at` up to its NUL; a byte that is not ASCII becomes a question mark.
-    fn string<const N: usize>(&self, at: u64) -> Result<String<N>, BootInfoError> {
-        let mut text = String::new();
-        for offset in 0.. {
-            let [byte] = self.bytes(at, offset)?;
-            if byte == 0 {
-                break;
-            }
-            let character = if byte.is_ascii() {
-                char::from(byte)
-            } else {
-                '?'
-            };
-            text.push(character)
-                .map_err(|_| BootInfoError::LongString(at, N))?;
-        }
-        Ok(text)
-    }
+        TEXT if width == COLUMNS as u32 && height >= ROWS as u32 => Display::Text,
+        _ => Display::None,
+    })
 }
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests2;

@@ -8,6 +8,7 @@ use core::fmt;
 
 use heapless::Vec;
 use x86_64::registers::control::Cr3;
+use x86_64::registers::model_specific::Msr;
 
 use super::span::Span;
 use crate::addr::{Hpa, PAGE};
@@ -26,8 +27,14 @@ const WRITABLE: u64 = 1 << 1;
 const WRITE_THROUGH: u64 = 1 << 3;
 const CACHE_DISABLE: u64 = 1 << 4;
 const LARGE: u64 = 1 << 7;
+/// With PCD and PWT clear: entry 4 of the page attribute table.
+const PAT: u64 = 1 << 7;
+const PAT_OF_LARGE: u64 = 1 << 12;
 const GLOBAL: u64 = 1 << 8;
 const NO_EXECUTE: u64 = 1 << 63;
+/// The page attribute table (APM volume 2, 7.8), an entry a byte.
+const PAT_REGISTER: u32 = 0x277;
+const WRITE_COMBINING: u64 = 0x01;
 const ADDRESS: u64 = 0x000F_FFFF_FFFF_F000;
 
 /// What a stretch of memory is to the VMM.
@@ -43,20 +50,29 @@ pub enum Kind {
     Memory,
     /// Device registers: read and write, uncached.
     Device,
+    /// A framebuffer: read and write; writes are gathered on their way to it.
+    Pixels,
 }
 
 impl Kind {
-    /// The bits of a leaf entry; `None` where there is to be no entry.
-    const fn leaf(self) -> Option<u64> {
-        match self {
-            Self::Unmapped => None,
-            Self::Code => Some(PRESENT | GLOBAL),
-            Self::Constants => Some(PRESENT | GLOBAL | NO_EXECUTE),
-            Self::Memory => Some(PRESENT | GLOBAL | NO_EXECUTE | WRITABLE),
+    /// The bits of a leaf entry of a table of `level`; `None` where there is to be no entry.
+    const fn leaf(self, level: u32) -> Option<u64> {
+        let (large, pat) = if level > 1 {
+            (LARGE, PAT_OF_LARGE)
+        } else {
+            (0, PAT)
+        };
+        let bits = match self {
+            Self::Unmapped => return None,
+            Self::Code => PRESENT | GLOBAL,
+            Self::Constants => PRESENT | GLOBAL | NO_EXECUTE,
+            Self::Memory => PRESENT | GLOBAL | NO_EXECUTE | WRITABLE,
             Self::Device => {
-                Some(PRESENT | GLOBAL | NO_EXECUTE | WRITABLE | WRITE_THROUGH | CACHE_DISABLE)
+                PRESENT | GLOBAL | NO_EXECUTE | WRITABLE | WRITE_THROUGH | CACHE_DISABLE
             }
-        }
+            Self::Pixels => PRESENT | GLOBAL | NO_EXECUTE | WRITABLE | pat,
+        };
+        Some(bits | large)
     }
 }
 
@@ -138,6 +154,11 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Makes `span` a framebuffer, wherever it is.
+    pub fn add_pixels(&mut self, span: Span) -> Result<(), PagingError> {
+        self.add(span.pages_touched(), Kind::Pixels)
+    }
+
     fn add(&mut self, span: Span, kind: Kind) -> Result<(), PagingError> {
         if span.is_empty() {
             return Ok(());
@@ -210,9 +231,8 @@ fn fill(
         match plan.uniform(Span::sized(start, bytes)) {
             Some(Kind::Unmapped) => {}
             Some(kind) if level <= largest => {
-                let size = if level > 1 { LARGE } else { 0 };
-                if let Some(leaf) = kind.leaf() {
-                    tables.write(table, index, start | leaf | size);
+                if let Some(leaf) = kind.leaf(level) {
+                    tables.write(table, index, start | leaf);
                 }
             }
             _ => {
@@ -248,14 +268,19 @@ fn walk(root: Hpa, address: u64, read: impl Fn(Hpa, usize) -> u64) -> Option<(u6
     None
 }
 
-/// Makes the CPU translate by the tables under `root`.
+/// Makes the CPU translate by the tables under `root`, entry 4 of its page attribute table being
+/// write-combining; all others stay.
 ///
 /// # Safety
 /// The tables map the running code, its stack and all memory in use as the code needs them, and
 /// EFER.NXE is set.
 pub unsafe fn install(root: Hpa) {
-    // SAFETY: the caller vouches for the tables.
+    let mut attributes = Msr::new(PAT_REGISTER);
+    // SAFETY: every CPU with long mode has the register, no page uses entry 4 so far, and the
+    // caller vouches for the tables.
     unsafe {
+        let others = attributes.read() & !(0xFF << 32);
+        attributes.write(others | WRITE_COMBINING << 32);
         asm!("mov cr3, {}", in(reg) root.0, options(nostack, preserves_flags));
     }
 }

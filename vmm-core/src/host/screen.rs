@@ -1,13 +1,18 @@
 //! The machine's screen: 80 by 25 characters, shown on whatever surface there is.
 //!
 //! A VM's text page and the VMM's own log are both [`Page`]s. A [`Painter`] knows what the
-//! surface shows and draws what changed. Today's surface is the VGA's text memory; a
-//! framebuffer can stand in its place.
+//! surface shows and draws what changed. The surface is the VGA's text memory ([`vga_text`]), or
+//! pixels ([`framebuffer`]), or there is none.
+
+mod font;
+pub mod framebuffer;
+pub mod vga_text;
 
 use spin::Mutex;
 
-use super::ports::{Hardware, Ports};
 use super::scroll::Scroll;
+use framebuffer::Framebuffer;
+use vga_text::VgaText;
 
 /// Characters in a row.
 pub const COLUMNS: usize = 80;
@@ -80,63 +85,37 @@ impl<S: Surface> Painter<S> {
     }
 }
 
-/// The VGA in text mode, at its usual place.
+/// What the machine shows characters on.
 #[derive(Debug)]
-pub struct VgaText {
-    ports: Hardware,
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one, in a static, and nowhere to put a part of it"
+)]
+pub enum Output {
+    /// The VGA in text mode.
+    Text(VgaText),
+    /// Pixels.
+    Pixels(Framebuffer),
 }
 
-impl VgaText {
-    const MEMORY: *mut u16 = 0xB8000 as *mut u16;
-    const CRTC_INDEX: u16 = 0x3D4;
-    const CRTC_DATA: u16 = 0x3D5;
-    const CURSOR_START: u8 = 0x0A;
-    const CURSOR_END: u8 = 0x0B;
-    const START_ADDRESS: u8 = 0x0C;
-    const CURSOR: u8 = 0x0E;
-
-    /// The VGA behind `ports`, showing the start of its memory.
-    ///
-    /// # Safety
-    /// The VGA is in text mode 3, and its memory is mapped one to one from now on.
-    pub unsafe fn new(ports: Hardware) -> Self {
-        let mut vga = Self { ports };
-        vga.write_pair(Self::START_ADDRESS, 0);
-        // A cursor of two scan lines, of the sixteen that a character has.
-        vga.write_register(Self::CURSOR_START, 14);
-        vga.write_register(Self::CURSOR_END, 15);
-        vga
-    }
-
-    fn write_register(&mut self, register: u8, value: u8) {
-        self.ports.write_u8(Self::CRTC_INDEX, register);
-        self.ports.write_u8(Self::CRTC_DATA, value);
-    }
-
-    /// Writes a register of two bytes, the high one first.
-    fn write_pair(&mut self, register: u8, value: u16) {
-        let [low, high] = value.to_le_bytes();
-        self.write_register(register, high);
-        self.write_register(register + 1, low);
-    }
-}
-
-impl Surface for VgaText {
+impl Surface for Output {
     fn draw(&mut self, index: usize, cell: Cell) {
-        if index < CELLS {
-            // SAFETY: `new`'s caller vouches that the page is mapped, and the index is on it.
-            unsafe { Self::MEMORY.add(index).write_volatile(cell.0) }
+        match self {
+            Self::Text(text) => text.draw(index, cell),
+            Self::Pixels(pixels) => pixels.draw(index, cell),
         }
     }
 
     fn place_cursor(&mut self, at: Option<usize>) {
-        // Past the end of the page, the cursor is out of sight.
-        self.write_pair(Self::CURSOR, at.unwrap_or(CELLS) as u16);
+        match self {
+            Self::Text(text) => text.place_cursor(at),
+            Self::Pixels(pixels) => pixels.place_cursor(at),
+        }
     }
 }
 
 /// The screen of the machine that the VMM runs on.
-pub static SCREEN: Mutex<Screen<VgaText>> = Mutex::new(Screen::new());
+pub static SCREEN: Mutex<Screen<Output>> = Mutex::new(Screen::new());
 
 /// What the screen is used for: the VMM's log, or a VM's page.
 #[derive(Debug)]

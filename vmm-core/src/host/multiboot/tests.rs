@@ -1,5 +1,8 @@
 //! Blocks as boot loaders write them, and blocks as nobody should.
 
+use super::version1::{
+    FLAG_COMMAND_LINE, FLAG_FRAMEBUFFER, FLAG_MEMORY, FLAG_MEMORY_MAP, FLAG_MODULES, MAGIC,
+};
 use super::*;
 use proptest::prelude::*;
 use std::vec;
@@ -37,7 +40,7 @@ impl Memory {
     }
 
     fn read_at(&self, info: u64) -> Result<BootInfo, BootInfoError> {
-        BootInfo::read(LOADER_MAGIC, info, |at| {
+        BootInfo::read(MAGIC, info, |at| {
             usize::try_from(at)
                 .ok()
                 .and_then(|at| self.0.get(at).copied())
@@ -106,11 +109,38 @@ fn without_a_map_the_two_sizes_serve() {
 }
 
 #[test]
+fn the_screen_is_what_the_loader_left() {
+    assert_eq!(Memory::with_map(0).read().unwrap().display, Display::Text);
+    let mut memory = Memory::with_map(FLAG_FRAMEBUFFER);
+    for (at, value) in [(88, 0xE000_0000), (96, 4096), (100, 1024), (104, 768)] {
+        memory.put(INFO + at, value);
+    }
+    memory.text(INFO + 108, &[32, 1, 16, 8, 8, 8, 0, 8]);
+    assert_eq!(
+        memory.read().unwrap().display,
+        Display::Pixels(Pixels {
+            address: 0xE000_0000,
+            pitch: 4096,
+            width: 1024,
+            height: 768,
+            depth: 32,
+            colours: [(16, 8), (8, 8), (0, 8)],
+        })
+    );
+    // Text of a size that the VMM does not know, and of one that it does.
+    memory.text(INFO + 109, &[2]);
+    assert_eq!(memory.read().unwrap().display, Display::None);
+    memory.put(INFO + 100, 80);
+    memory.put(INFO + 104, 25);
+    assert_eq!(memory.read().unwrap().display, Display::Text);
+}
+
+#[test]
 fn each_defect_has_its_error() {
     let plain = Memory::with_map(0);
     assert_eq!(
-        BootInfo::read(0x36D7_6289, INFO, |_| Some(0)),
-        Err(BootInfoError::NotMultiboot(0x36D7_6289))
+        BootInfo::read(0x36D7_6288, INFO, |_| Some(0)),
+        Err(BootInfoError::NotMultiboot(0x36D7_6288))
     );
     assert_eq!(
         plain.read_at(0xFFFF_FFF0),
@@ -156,7 +186,7 @@ proptest! {
     /// Small numbers everywhere make the block's pointers hit memory often.
     #[test]
     fn no_block_whatever_makes_the_reader_panic(
-        flags in 0u32..256,
+        flags in 0u32..0x2000,
         words in prop::collection::vec(prop_oneof![0u32..64, 0u32..0x1_0000, any::<u32>()], 64),
         junk in prop::collection::vec(any::<u8>(), 4096),
     ) {

@@ -58,10 +58,38 @@ fn nothing_is_both_writable_and_executable() {
         Kind::Constants,
         Kind::Memory,
         Kind::Device,
+        Kind::Pixels,
     ] {
-        let leaf = kind.leaf().unwrap_or(0);
+        let leaf = kind.leaf(1).unwrap_or(0);
         assert!(leaf & WRITABLE == 0 || leaf & NO_EXECUTE != 0, "{kind:?}");
     }
+}
+
+/// The level of a table whose entries map `bytes`.
+fn level(bytes: u64) -> u32 {
+    (1..=ROOT_LEVEL)
+        .find(|level| entry_bytes(*level) == bytes)
+        .unwrap()
+}
+
+#[test]
+fn a_framebuffer_gathers_writes_wherever_it_is() {
+    let mut plan = pc();
+    let pixels = Span::new(6 * GIB, 6 * GIB + 2 * MIB + PAGE);
+    plan.add_pixels(pixels).unwrap();
+    let mut tables = Paper::default();
+    let root = build(&plan, &mut tables, true).unwrap();
+    let (large, bytes) = tables.leaf(root, 6 * GIB).unwrap();
+    assert_eq!(
+        (bytes, large & (PAT_OF_LARGE | LARGE)),
+        (2 * MIB, PAT_OF_LARGE | LARGE)
+    );
+    let (small, bytes) = tables.leaf(root, 6 * GIB + 2 * MIB).unwrap();
+    assert_eq!(
+        (bytes, small & (PAT | WRITE_THROUGH | CACHE_DISABLE)),
+        (PAGE, PAT)
+    );
+    assert_eq!(tables.leaf(root, 6 * GIB + 2 * MIB + PAGE), None);
 }
 
 #[test]
@@ -85,14 +113,13 @@ fn each_part_of_a_pc_is_mapped_as_it_should_be() {
         (5 * GIB, Kind::Unmapped),
     ] {
         let found = tables.leaf(root, address);
-        let expected = kind.leaf();
-        assert_eq!(
-            found.map(|(leaf, _)| leaf & !ADDRESS & !LARGE),
-            expected,
-            "{address:#x}"
-        );
-        if let Some((leaf, bytes)) = found {
-            assert_eq!(leaf & ADDRESS, address / bytes * bytes, "{address:#x}");
+        let expected = |bytes| {
+            kind.leaf(level(bytes))
+                .map(|leaf| leaf | (address / bytes * bytes))
+        };
+        match found {
+            Some((leaf, bytes)) => assert_eq!(Some(leaf), expected(bytes), "{address:#x}"),
+            None => assert_eq!(kind, Kind::Unmapped, "{address:#x}"),
         }
     }
 }
@@ -142,11 +169,11 @@ proptest! {
     /// The tables say of every page what the last layer over it says.
     #[test]
     fn tables_say_what_the_layers_say(
-        layers in prop::collection::vec((0u64..2000, 1u64..1200, 0usize..5), 1..12),
+        layers in prop::collection::vec((0u64..2000, 1u64..1200, 0usize..6), 1..12),
         gigabyte_pages: bool,
         probes in prop::collection::vec(0u64..3300, 50),
     ) {
-        let kinds = [Kind::Unmapped, Kind::Code, Kind::Constants, Kind::Memory, Kind::Device];
+        let kinds = [Kind::Unmapped, Kind::Code, Kind::Constants, Kind::Memory, Kind::Device, Kind::Pixels];
         let mut plan = Plan::default();
         for (start, pages, kind) in &layers {
             plan.add(Span::sized(start * PAGE, pages * PAGE), kinds[*kind]).unwrap();
@@ -156,12 +183,14 @@ proptest! {
         for page in probes {
             let address = page * PAGE;
             let over = layers.iter().rev().find(|(start, pages, _)| (*start..start + pages).contains(&page));
-            let expected = over.map_or(Kind::Unmapped, |(_, _, kind)| kinds[*kind]).leaf();
-            let found = tables.leaf(root, address).map(|(leaf, bytes)| {
-                assert_eq!(leaf & ADDRESS, address / bytes * bytes);
-                leaf & !ADDRESS & !LARGE
-            });
-            prop_assert_eq!(found, expected, "page {:#x}", page);
+            let kind = over.map_or(Kind::Unmapped, |(_, _, kind)| kinds[*kind]);
+            match tables.leaf(root, address) {
+                Some((leaf, bytes)) => {
+                    let expected = kind.leaf(level(bytes)).map(|leaf| leaf | (address / bytes * bytes));
+                    prop_assert_eq!(Some(leaf), expected, "page {:#x}", page);
+                }
+                None => prop_assert_eq!(kind, Kind::Unmapped, "page {:#x}", page),
+            }
         }
     }
 }
