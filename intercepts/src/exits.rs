@@ -1,14 +1,8 @@
 //! The table of every #VMEXIT (APM appendix C), from which the [`ExitCode`] enum is made.
 
-use crate::exit::{Advance, Denial, Exit, Finish, Intercept, Owner, Timing};
+use crate::exit::{Denial, Exit, Intercept, Owner};
+use crate::row::*;
 use crate::{Action, Actions, Feature};
-
-const CR: u16 = 0x000;
-const DR: u16 = 0x004;
-const EXCEPTIONS: u16 = 0x008;
-const MISC1: u16 = 0x00c;
-const MISC2: u16 = 0x010;
-const MISC3: u16 = 0x014;
 
 /// Builds [`ExitCode`] and [`EXITS`] from one list.
 macro_rules! exits {
@@ -105,11 +99,13 @@ exits! {
     ExceptionNp = 0x04b => exception("exception.np", "VMEXIT_EXCP11", 11);
     ExceptionSs = 0x04c => exception("exception.ss", "VMEXIT_EXCP12", 12);
     ExceptionGp = 0x04d => exception("exception.gp", "VMEXIT_EXCP13", 13);
-    ExceptionPf = 0x04e => exception("exception.pf", "VMEXIT_EXCP14", 14).infos("the page fault's error code (APM 8.4.2)", "the faulting linear address");
+    ExceptionPf = 0x04e => exception("exception.pf", "VMEXIT_EXCP14", 14)
+        .infos("the page fault's error code (APM 8.4.2)", "the faulting linear address");
     Exception15 = 0x04f => exception("exception.15", "VMEXIT_EXCP15", 15);
     ExceptionMf = 0x050 => exception("exception.mf", "VMEXIT_EXCP16", 16);
     ExceptionAc = 0x051 => exception("exception.ac", "VMEXIT_EXCP17", 17).floor(Action::Count);
-    ExceptionMc = 0x052 => exception("exception.mc", "VMEXIT_EXCP18", 18).no_method().floor(Action::Stop);
+    ExceptionMc = 0x052 => exception("exception.mc", "VMEXIT_EXCP18", 18).no_method()
+        .floor(Action::Stop);
     ExceptionXf = 0x053 => exception("exception.xf", "VMEXIT_EXCP19", 19);
     Exception20 = 0x054 => exception("exception.20", "VMEXIT_EXCP20", 20);
     ExceptionCp = 0x055 => exception("exception.cp", "VMEXIT_EXCP21", 21);
@@ -123,83 +119,188 @@ exits! {
     ExceptionVc = 0x05d => exception("exception.vc", "VMEXIT_EXCP29", 29);
     ExceptionSx = 0x05e => exception("exception.sx", "VMEXIT_EXCP30", 30);
     Exception31 = 0x05f => exception("exception.31", "VMEXIT_EXCP31", 31);
-    Intr = 0x060 => event("intr", "VMEXIT_INTR", MISC1, 0, "interrupt").trigger("a physical maskable interrupt").owned(Owner::Floor, Action::Emulate).section("15.13.1");
-    Nmi = 0x061 => event("nmi", "VMEXIT_NMI", MISC1, 1, "interrupt").trigger("a physical non-maskable interrupt").owned(Owner::Floor, Action::Emulate).section("15.13.2");
-    Smi = 0x062 => event("smi", "VMEXIT_SMI", MISC1, 2, "interrupt").trigger("a system-management interrupt").infos("whether it came from an I/O instruction (bit 32), and that access", "0").fits(Actions::PASS.union(Actions::EMULATE)).section("15.13.3");
-    Init = 0x063 => event("init", "VMEXIT_INIT", MISC1, 3, "interrupt").trigger("the INIT signal").fits(Actions::STOP).floor(Action::Stop).section("15.13.4");
-    Vintr = 0x064 => event("vintr", "VMEXIT_VINTR", MISC1, 4, "interrupt").trigger("the guest is about to take a virtual interrupt").owned(Owner::Vmm, Action::Emulate).section("15.13.5");
-    Cr0SelWrite = 0x065 => step("cr0.sel-write", "VMEXIT_CR0_SEL_WRITE", MISC1, 5).trigger("MOV to CR0 or LMSW that changes a bit other than TS or MP").section("15.8.1");
-    IdtrRead = 0x066 => step("idtr.read", "VMEXIT_IDTR_READ", MISC1, 6).trigger("SIDT").section("15.9");
-    GdtrRead = 0x067 => step("gdtr.read", "VMEXIT_GDTR_READ", MISC1, 7).trigger("SGDT").section("15.9");
-    LdtrRead = 0x068 => step("ldtr.read", "VMEXIT_LDTR_READ", MISC1, 8).trigger("SLDT").section("15.9");
+    Intr = 0x060 => event("intr", "VMEXIT_INTR", MISC1, 0, "interrupt")
+        .trigger("a physical maskable interrupt").owned(Owner::Floor, Action::Emulate)
+        .section("15.13.1");
+    Nmi = 0x061 => event("nmi", "VMEXIT_NMI", MISC1, 1, "interrupt")
+        .trigger("a physical non-maskable interrupt").owned(Owner::Floor, Action::Emulate)
+        .section("15.13.2");
+    Smi = 0x062 => event("smi", "VMEXIT_SMI", MISC1, 2, "interrupt")
+        .trigger("a system-management interrupt")
+        .infos("whether it came from an I/O instruction (bit 32), and that access", "0")
+        .fits(Actions::PASS.union(Actions::EMULATE)).section("15.13.3");
+    Init = 0x063 => event("init", "VMEXIT_INIT", MISC1, 3, "interrupt").trigger("the INIT signal")
+        .fits(Actions::STOP).floor(Action::Stop).section("15.13.4");
+    Vintr = 0x064 => event("vintr", "VMEXIT_VINTR", MISC1, 4, "interrupt")
+        .trigger("the guest is about to take a virtual interrupt")
+        .owned(Owner::Vmm, Action::Emulate).section("15.13.5");
+    Cr0SelWrite = 0x065 => step("cr0.sel-write", "VMEXIT_CR0_SEL_WRITE", MISC1, 5)
+        .trigger("MOV to CR0 or LMSW that changes a bit other than TS or MP").section("15.8.1");
+    IdtrRead = 0x066 => step("idtr.read", "VMEXIT_IDTR_READ", MISC1, 6).trigger("SIDT")
+        .section("15.9");
+    GdtrRead = 0x067 => step("gdtr.read", "VMEXIT_GDTR_READ", MISC1, 7).trigger("SGDT")
+        .section("15.9");
+    LdtrRead = 0x068 => step("ldtr.read", "VMEXIT_LDTR_READ", MISC1, 8).trigger("SLDT")
+        .section("15.9");
     TrRead = 0x069 => step("tr.read", "VMEXIT_TR_READ", MISC1, 9).trigger("STR").section("15.9");
-    IdtrWrite = 0x06a => step("idtr.write", "VMEXIT_IDTR_WRITE", MISC1, 10).trigger("LIDT").section("15.9");
-    GdtrWrite = 0x06b => step("gdtr.write", "VMEXIT_GDTR_WRITE", MISC1, 11).trigger("LGDT").section("15.9");
-    LdtrWrite = 0x06c => step("ldtr.write", "VMEXIT_LDTR_WRITE", MISC1, 12).trigger("LLDT").section("15.9");
-    TrWrite = 0x06d => step("tr.write", "VMEXIT_TR_WRITE", MISC1, 13).trigger("LTR").section("15.9");
-    Rdtsc = 0x06e => emulated("rdtsc", "VMEXIT_RDTSC", MISC1, 14, "tsc").opcode(2).trigger("RDTSC").section("15.9");
-    Rdpmc = 0x06f => step("rdpmc", "VMEXIT_RDPMC", MISC1, 15).denies(Denial::Gp).trigger("RDPMC").section("15.9");
-    Pushf = 0x070 => step("pushf", "VMEXIT_PUSHF", MISC1, 16).trigger("PUSHF, PUSHFD or PUSHFQ").section("15.9");
-    Popf = 0x071 => step("popf", "VMEXIT_POPF", MISC1, 17).trigger("POPF, POPFD or POPFQ").section("15.9");
-    Cpuid = 0x072 => emulated("cpuid", "VMEXIT_CPUID", MISC1, 18, "cpuid").opcode(2).trigger("CPUID").section("15.9");
+    IdtrWrite = 0x06a => step("idtr.write", "VMEXIT_IDTR_WRITE", MISC1, 10).trigger("LIDT")
+        .section("15.9");
+    GdtrWrite = 0x06b => step("gdtr.write", "VMEXIT_GDTR_WRITE", MISC1, 11).trigger("LGDT")
+        .section("15.9");
+    LdtrWrite = 0x06c => step("ldtr.write", "VMEXIT_LDTR_WRITE", MISC1, 12).trigger("LLDT")
+        .section("15.9");
+    TrWrite = 0x06d => step("tr.write", "VMEXIT_TR_WRITE", MISC1, 13).trigger("LTR")
+        .section("15.9");
+    Rdtsc = 0x06e => emulated("rdtsc", "VMEXIT_RDTSC", MISC1, 14, "tsc").opcode(2)
+        .trigger("RDTSC").section("15.9");
+    Rdpmc = 0x06f => step("rdpmc", "VMEXIT_RDPMC", MISC1, 15).denies(Denial::Gp).trigger("RDPMC")
+        .section("15.9");
+    Pushf = 0x070 => step("pushf", "VMEXIT_PUSHF", MISC1, 16).trigger("PUSHF, PUSHFD or PUSHFQ")
+        .section("15.9");
+    Popf = 0x071 => step("popf", "VMEXIT_POPF", MISC1, 17).trigger("POPF, POPFD or POPFQ")
+        .section("15.9");
+    Cpuid = 0x072 => emulated("cpuid", "VMEXIT_CPUID", MISC1, 18, "cpuid").opcode(2)
+        .trigger("CPUID").section("15.9");
     Rsm = 0x073 => svm("rsm", "VMEXIT_RSM", MISC1, 19).opcode(2).trigger("RSM").section("15.9");
-    Iret = 0x074 => step("iret", "VMEXIT_IRET", MISC1, 20).trigger("IRET, IRETD or IRETQ").section("15.9");
-    Swint = 0x075 => software_interrupt("swint", "VMEXIT_SWINT", MISC1, 21).trigger("INTn").infos("bits 7:0: the vector, with decode assists", "0").section("15.9");
-    Invd = 0x076 => emulated("invd", "VMEXIT_INVD", MISC1, 22, "cache").opcode(2).floor(Action::Emulate).trigger("INVD").section("15.9");
-    Pause = 0x077 => emulated("pause", "VMEXIT_PAUSE", MISC1, 23, "pause").opcode(1).trigger("PAUSE").section("15.14.4");
-    Hlt = 0x078 => emulated("hlt", "VMEXIT_HLT", MISC1, 24, "hlt").opcode(1).waits().trigger("HLT").section("15.9");
-    Invlpg = 0x079 => step("invlpg", "VMEXIT_INVLPG", MISC1, 25).trigger("INVLPG").infos("the linear address, with decode assists", "0").section("15.9");
-    Invlpga = 0x07a => svm("invlpga", "VMEXIT_INVLPGA", MISC1, 26).trigger("INVLPGA").section("15.9");
-    Ioio = 0x07b => emulated("ioio", "VMEXIT_IOIO", MISC1, 27, "io").next_rip_in_info2().floor(Action::Emulate).fits(Actions::EMULATE.union(Actions::COUNT).union(Actions::LOG).union(Actions::DENY).union(Actions::STOP)).denies(Denial::Float).trigger("IN, OUT, INS or OUTS on a port whose bit is set in the I/O permission map").infos("port, size, direction, string, REP (APM 15.10.2)", "the next RIP").section("15.10");
-    Msr = 0x07c => emulated("msr", "VMEXIT_MSR", MISC1, 28, "msr").opcode(2).floor(Action::Emulate).fits(Actions::EMULATE.union(Actions::COUNT).union(Actions::LOG).union(Actions::DENY).union(Actions::STOP)).denies(Denial::Gp).trigger("RDMSR or WRMSR of a register whose bit is set in the MSR permission map").infos("0 for RDMSR, 1 for WRMSR", "0").section("15.11");
-    TaskSwitch = 0x07d => event("task-switch", "VMEXIT_TASK_SWITCH", MISC1, 29, "stop").fits(Actions::STOP).floor(Action::Stop).trigger("a hardware task switch").infos("selector of the new TSS", "what caused it, its error code, and EFLAGS.RF").section("15.14.1");
-    FerrFreeze = 0x07e => event("ferr-freeze", "VMEXIT_FERR_FREEZE", MISC1, 30, "interrupt").owned(Owner::Floor, Action::Emulate).trigger("the processor freezes for a legacy x87 error").section("15.14.2");
-    Shutdown = 0x07f => event("shutdown", "VMEXIT_SHUTDOWN", MISC1, 31, "stop").fits(Actions::STOP).floor(Action::Stop).trigger("a triple fault or another shutdown condition").section("15.14.3");
+    Iret = 0x074 => step("iret", "VMEXIT_IRET", MISC1, 20).trigger("IRET, IRETD or IRETQ")
+        .section("15.9");
+    Swint = 0x075 => software_interrupt("swint", "VMEXIT_SWINT", MISC1, 21).trigger("INTn")
+        .infos("bits 7:0: the vector, with decode assists", "0").section("15.9");
+    Invd = 0x076 => emulated("invd", "VMEXIT_INVD", MISC1, 22, "cache").opcode(2)
+        .floor(Action::Emulate).trigger("INVD").section("15.9");
+    Pause = 0x077 => emulated("pause", "VMEXIT_PAUSE", MISC1, 23, "pause").opcode(1)
+        .trigger("PAUSE").section("15.14.4");
+    Hlt = 0x078 => emulated("hlt", "VMEXIT_HLT", MISC1, 24, "hlt").opcode(1).waits()
+        .trigger("HLT").section("15.9");
+    Invlpg = 0x079 => step("invlpg", "VMEXIT_INVLPG", MISC1, 25).trigger("INVLPG")
+        .infos("the linear address, with decode assists", "0").section("15.9");
+    Invlpga = 0x07a => svm("invlpga", "VMEXIT_INVLPGA", MISC1, 26).trigger("INVLPGA")
+        .section("15.9");
+    Ioio = 0x07b => emulated("ioio", "VMEXIT_IOIO", MISC1, 27, "io").next_rip_in_info2()
+        .floor(Action::Emulate)
+        .fits(Actions::EMULATE.union(Actions::COUNT).union(Actions::LOG).union(Actions::DENY).union(Actions::STOP))
+        .denies(Denial::Float)
+        .trigger("IN, OUT, INS or OUTS on a port whose bit is set in the I/O permission map")
+        .infos("port, size, direction, string, REP (APM 15.10.2)", "the next RIP")
+        .section("15.10");
+    Msr = 0x07c => emulated("msr", "VMEXIT_MSR", MISC1, 28, "msr").opcode(2)
+        .floor(Action::Emulate)
+        .fits(Actions::EMULATE.union(Actions::COUNT).union(Actions::LOG).union(Actions::DENY).union(Actions::STOP))
+        .denies(Denial::Gp)
+        .trigger("RDMSR or WRMSR of a register whose bit is set in the MSR permission map")
+        .infos("0 for RDMSR, 1 for WRMSR", "0").section("15.11");
+    TaskSwitch = 0x07d => event("task-switch", "VMEXIT_TASK_SWITCH", MISC1, 29, "stop")
+        .fits(Actions::STOP).floor(Action::Stop).trigger("a hardware task switch")
+        .infos("selector of the new TSS", "what caused it, its error code, and EFLAGS.RF")
+        .section("15.14.1");
+    FerrFreeze = 0x07e => event("ferr-freeze", "VMEXIT_FERR_FREEZE", MISC1, 30, "interrupt")
+        .owned(Owner::Floor, Action::Emulate)
+        .trigger("the processor freezes for a legacy x87 error").section("15.14.2");
+    Shutdown = 0x07f => event("shutdown", "VMEXIT_SHUTDOWN", MISC1, 31, "stop")
+        .fits(Actions::STOP).floor(Action::Stop)
+        .trigger("a triple fault or another shutdown condition").section("15.14.3");
     Vmrun = 0x080 => svm("vmrun", "VMEXIT_VMRUN", MISC2, 0).trigger("VMRUN").section("15.9");
-    Vmmcall = 0x081 => svm("vmmcall", "VMEXIT_VMMCALL", MISC2, 1).hypercall().trigger("VMMCALL").section("15.9");
+    Vmmcall = 0x081 => svm("vmmcall", "VMEXIT_VMMCALL", MISC2, 1).hypercall().trigger("VMMCALL")
+        .section("15.9");
     Vmload = 0x082 => svm("vmload", "VMEXIT_VMLOAD", MISC2, 2).trigger("VMLOAD").section("15.9");
     Vmsave = 0x083 => svm("vmsave", "VMEXIT_VMSAVE", MISC2, 3).trigger("VMSAVE").section("15.9");
     Stgi = 0x084 => svm("stgi", "VMEXIT_STGI", MISC2, 4).trigger("STGI").section("15.9");
     Clgi = 0x085 => svm("clgi", "VMEXIT_CLGI", MISC2, 5).trigger("CLGI").section("15.9");
     Skinit = 0x086 => svm("skinit", "VMEXIT_SKINIT", MISC2, 6).trigger("SKINIT").section("15.9");
-    Rdtscp = 0x087 => emulated("rdtscp", "VMEXIT_RDTSCP", MISC2, 7, "tsc").opcode(3).needs(Feature::RDTSCP).trigger("RDTSCP").section("15.9");
-    Icebp = 0x088 => emulated("icebp", "VMEXIT_ICEBP", MISC2, 8, "icebp").opcode(1).trigger("ICEBP (INT1, opcode F1h)").section("15.9");
-    Wbinvd = 0x089 => emulated("wbinvd", "VMEXIT_WBINVD", MISC2, 9, "cache").opcode(2).trigger("WBINVD or WBNOINVD").section("15.9");
-    Monitor = 0x08a => emulated("monitor", "VMEXIT_MONITOR", MISC2, 10, "monitor").opcode(3).needs(Feature::MONITOR).trigger("MONITOR").section("15.9");
-    Mwait = 0x08b => emulated("mwait", "VMEXIT_MWAIT", MISC2, 11, "mwait").opcode(3).waits().needs(Feature::MONITOR).trigger("MWAIT").section("15.9");
-    MwaitConditional = 0x08c => emulated("mwait.armed", "VMEXIT_MWAIT_CONDITIONAL", MISC2, 12, "mwait").opcode(3).waits().needs(Feature::MONITOR).trigger("MWAIT while the monitor hardware is armed").section("15.9");
-    Xsetbv = 0x08d => svm("xsetbv", "VMEXIT_XSETBV", MISC2, 13).needs(Feature::XSAVE).trigger("XSETBV").section("15.9");
-    Rdpru = 0x08e => step("rdpru", "VMEXIT_RDPRU", MISC2, 14).needs(Feature::RDPRU).trigger("RDPRU").section("15.9");
-    EferWriteTrap = 0x08f => write_trap("efer.write-trap", "VMEXIT_EFER_WRITE_TRAP", 15).trigger("WRMSR to EFER, seen after it");
-    Cr0WriteTrap = 0x090 => write_trap("cr0.write-trap", "VMEXIT_CR0_WRITE_TRAP", 16).trigger("MOV to CR0, seen after it");
-    Cr1WriteTrap = 0x091 => write_trap("cr1.write-trap", "VMEXIT_CR1_WRITE_TRAP", 17).trigger("MOV to CR1, seen after it");
-    Cr2WriteTrap = 0x092 => write_trap("cr2.write-trap", "VMEXIT_CR2_WRITE_TRAP", 18).trigger("MOV to CR2, seen after it");
-    Cr3WriteTrap = 0x093 => write_trap("cr3.write-trap", "VMEXIT_CR3_WRITE_TRAP", 19).trigger("MOV to CR3, seen after it");
-    Cr4WriteTrap = 0x094 => write_trap("cr4.write-trap", "VMEXIT_CR4_WRITE_TRAP", 20).trigger("MOV to CR4, seen after it");
-    Cr5WriteTrap = 0x095 => write_trap("cr5.write-trap", "VMEXIT_CR5_WRITE_TRAP", 21).trigger("MOV to CR5, seen after it");
-    Cr6WriteTrap = 0x096 => write_trap("cr6.write-trap", "VMEXIT_CR6_WRITE_TRAP", 22).trigger("MOV to CR6, seen after it");
-    Cr7WriteTrap = 0x097 => write_trap("cr7.write-trap", "VMEXIT_CR7_WRITE_TRAP", 23).trigger("MOV to CR7, seen after it");
-    Cr8WriteTrap = 0x098 => write_trap("cr8.write-trap", "VMEXIT_CR8_WRITE_TRAP", 24).trigger("MOV to CR8, seen after it");
-    Cr9WriteTrap = 0x099 => write_trap("cr9.write-trap", "VMEXIT_CR9_WRITE_TRAP", 25).trigger("MOV to CR9, seen after it");
-    Cr10WriteTrap = 0x09a => write_trap("cr10.write-trap", "VMEXIT_CR10_WRITE_TRAP", 26).trigger("MOV to CR10, seen after it");
-    Cr11WriteTrap = 0x09b => write_trap("cr11.write-trap", "VMEXIT_CR11_WRITE_TRAP", 27).trigger("MOV to CR11, seen after it");
-    Cr12WriteTrap = 0x09c => write_trap("cr12.write-trap", "VMEXIT_CR12_WRITE_TRAP", 28).trigger("MOV to CR12, seen after it");
-    Cr13WriteTrap = 0x09d => write_trap("cr13.write-trap", "VMEXIT_CR13_WRITE_TRAP", 29).trigger("MOV to CR13, seen after it");
-    Cr14WriteTrap = 0x09e => write_trap("cr14.write-trap", "VMEXIT_CR14_WRITE_TRAP", 30).trigger("MOV to CR14, seen after it");
-    Cr15WriteTrap = 0x09f => write_trap("cr15.write-trap", "VMEXIT_CR15_WRITE_TRAP", 31).trigger("MOV to CR15, seen after it");
-    Invlpgb = 0x0a0 => step("invlpgb", "VMEXIT_INVLPGB", MISC3, 0).needs(Feature::INVLPGB).trigger("INVLPGB").section("15.9");
-    InvlpgbIllegal = 0x0a1 => step("invlpgb.illegal", "VMEXIT_INVLPGB_ILLEGAL", MISC3, 1).needs(Feature::INVLPGB).no_method().trigger("INVLPGB with operands that a guest may not use").section("15.9");
-    Invpcid = 0x0a2 => step("invpcid", "VMEXIT_INVPCID", MISC3, 2).needs(Feature::INVPCID).trigger("INVPCID").infos("the type operand, with decode assists", "the descriptor's address").section("15.9");
-    Mcommit = 0x0a3 => step("mcommit", "VMEXIT_MCOMMIT", MISC3, 3).needs(Feature::MCOMMIT).trigger("MCOMMIT").section("15.9");
-    Tlbsync = 0x0a4 => step("tlbsync", "VMEXIT_TLBSYNC", MISC3, 4).needs(Feature::INVLPGB).trigger("TLBSYNC").section("15.9");
-    BusLock = 0x0a5 => event("bus-lock", "VMEXIT_BUSLOCK", MISC3, 5, "stop").needs(Feature::BUS_LOCK_THRESHOLD).fits(Actions::PASS.union(Actions::STOP)).trigger("a bus lock when the bus-lock counter is 0").section("15.14.5");
-    IdleHlt = 0x0a6 => emulated("idle-hlt", "VMEXIT_IDLE_HLT", MISC3, 6, "hlt").opcode(1).waits().needs(Feature::IDLE_HLT).trigger("HLT while no virtual interrupt is pending").section("15.9");
-    Npf = 0x400 => event("npf", "VMEXIT_NPF", 0, 0, "npf").caused_by(Intercept::NestedPaging).needs(Feature::NPT).owned(Owner::NestedPaging, Action::Emulate).trigger("a nested page fault").infos("the error code, and where the walk stopped", "the guest-physical address").section("15.25.6");
-    AvicIncompleteIpi = 0x401 => event("avic.incomplete-ipi", "VMEXIT_AVIC_INCOMPLETE_IPI", 0, 0, "stop").caused_by(Intercept::Avic).needs(Feature::AVIC).fits(Actions::STOP).trigger("an IPI that AVIC could not deliver to all targets").infos("ICR high and low", "why it was incomplete, and for which target").section("15.29.9");
-    AvicNoaccel = 0x402 => event("avic.noaccel", "VMEXIT_AVIC_NOACCEL", 0, 0, "stop").caused_by(Intercept::Avic).needs(Feature::AVIC).fits(Actions::STOP).trigger("an APIC register access that AVIC does not accelerate").infos("offset of the register, and whether it was a write", "the vector, for EOI").section("15.29.9");
-    Vmgexit = 0x403 => event("vmgexit", "VMEXIT_VMGEXIT", 0, 0, "stop").caused_by(Intercept::EncryptedState).needs(Feature::SEV_ES).fits(Actions::STOP).trigger("VMGEXIT of an encrypted guest").section("15.35.6");
-    Busy = 0xffff_ffff_ffff_fffe => event("busy", "VMEXIT_BUSY", 0, 0, "invalid").caused_by(Intercept::Vmrun).needs(Feature::SEV_ES).fits(Actions::STOP).owned_stop().trigger("VMRUN of a VMCB whose encrypted state is in use").section("15.36.17");
-    Invalid = 0xffff_ffff_ffff_ffff => event("invalid", "VMEXIT_INVALID", 0, 0, "invalid").caused_by(Intercept::Vmrun).fits(Actions::STOP).owned_stop().trigger("VMRUN found illegal state in the VMCB").section("15.5.1");
+    Rdtscp = 0x087 => emulated("rdtscp", "VMEXIT_RDTSCP", MISC2, 7, "tsc").opcode(3)
+        .needs(Feature::RDTSCP).trigger("RDTSCP").section("15.9");
+    Icebp = 0x088 => emulated("icebp", "VMEXIT_ICEBP", MISC2, 8, "icebp").opcode(1)
+        .trigger("ICEBP (INT1, opcode F1h)").section("15.9");
+    Wbinvd = 0x089 => emulated("wbinvd", "VMEXIT_WBINVD", MISC2, 9, "cache").opcode(2)
+        .trigger("WBINVD or WBNOINVD").section("15.9");
+    Monitor = 0x08a => emulated("monitor", "VMEXIT_MONITOR", MISC2, 10, "monitor").opcode(3)
+        .needs(Feature::MONITOR).trigger("MONITOR").section("15.9");
+    Mwait = 0x08b => emulated("mwait", "VMEXIT_MWAIT", MISC2, 11, "mwait").opcode(3).waits()
+        .needs(Feature::MONITOR).trigger("MWAIT").section("15.9");
+    MwaitConditional = 0x08c => emulated("mwait.armed", "VMEXIT_MWAIT_CONDITIONAL", MISC2, 12, "mwait")
+        .opcode(3).waits().needs(Feature::MONITOR)
+        .trigger("MWAIT while the monitor hardware is armed").section("15.9");
+    Xsetbv = 0x08d => svm("xsetbv", "VMEXIT_XSETBV", MISC2, 13).needs(Feature::XSAVE)
+        .trigger("XSETBV").section("15.9");
+    Rdpru = 0x08e => step("rdpru", "VMEXIT_RDPRU", MISC2, 14).needs(Feature::RDPRU)
+        .trigger("RDPRU").section("15.9");
+    EferWriteTrap = 0x08f => write_trap("efer.write-trap", "VMEXIT_EFER_WRITE_TRAP", 15)
+        .trigger("WRMSR to EFER, seen after it");
+    Cr0WriteTrap = 0x090 => write_trap("cr0.write-trap", "VMEXIT_CR0_WRITE_TRAP", 16)
+        .trigger("MOV to CR0, seen after it");
+    Cr1WriteTrap = 0x091 => write_trap("cr1.write-trap", "VMEXIT_CR1_WRITE_TRAP", 17)
+        .trigger("MOV to CR1, seen after it");
+    Cr2WriteTrap = 0x092 => write_trap("cr2.write-trap", "VMEXIT_CR2_WRITE_TRAP", 18)
+        .trigger("MOV to CR2, seen after it");
+    Cr3WriteTrap = 0x093 => write_trap("cr3.write-trap", "VMEXIT_CR3_WRITE_TRAP", 19)
+        .trigger("MOV to CR3, seen after it");
+    Cr4WriteTrap = 0x094 => write_trap("cr4.write-trap", "VMEXIT_CR4_WRITE_TRAP", 20)
+        .trigger("MOV to CR4, seen after it");
+    Cr5WriteTrap = 0x095 => write_trap("cr5.write-trap", "VMEXIT_CR5_WRITE_TRAP", 21)
+        .trigger("MOV to CR5, seen after it");
+    Cr6WriteTrap = 0x096 => write_trap("cr6.write-trap", "VMEXIT_CR6_WRITE_TRAP", 22)
+        .trigger("MOV to CR6, seen after it");
+    Cr7WriteTrap = 0x097 => write_trap("cr7.write-trap", "VMEXIT_CR7_WRITE_TRAP", 23)
+        .trigger("MOV to CR7, seen after it");
+    Cr8WriteTrap = 0x098 => write_trap("cr8.write-trap", "VMEXIT_CR8_WRITE_TRAP", 24)
+        .trigger("MOV to CR8, seen after it");
+    Cr9WriteTrap = 0x099 => write_trap("cr9.write-trap", "VMEXIT_CR9_WRITE_TRAP", 25)
+        .trigger("MOV to CR9, seen after it");
+    Cr10WriteTrap = 0x09a => write_trap("cr10.write-trap", "VMEXIT_CR10_WRITE_TRAP", 26)
+        .trigger("MOV to CR10, seen after it");
+    Cr11WriteTrap = 0x09b => write_trap("cr11.write-trap", "VMEXIT_CR11_WRITE_TRAP", 27)
+        .trigger("MOV to CR11, seen after it");
+    Cr12WriteTrap = 0x09c => write_trap("cr12.write-trap", "VMEXIT_CR12_WRITE_TRAP", 28)
+        .trigger("MOV to CR12, seen after it");
+    Cr13WriteTrap = 0x09d => write_trap("cr13.write-trap", "VMEXIT_CR13_WRITE_TRAP", 29)
+        .trigger("MOV to CR13, seen after it");
+    Cr14WriteTrap = 0x09e => write_trap("cr14.write-trap", "VMEXIT_CR14_WRITE_TRAP", 30)
+        .trigger("MOV to CR14, seen after it");
+    Cr15WriteTrap = 0x09f => write_trap("cr15.write-trap", "VMEXIT_CR15_WRITE_TRAP", 31)
+        .trigger("MOV to CR15, seen after it");
+    Invlpgb = 0x0a0 => step("invlpgb", "VMEXIT_INVLPGB", MISC3, 0).needs(Feature::INVLPGB)
+        .trigger("INVLPGB").section("15.9");
+    InvlpgbIllegal = 0x0a1 => step("invlpgb.illegal", "VMEXIT_INVLPGB_ILLEGAL", MISC3, 1)
+        .needs(Feature::INVLPGB).no_method()
+        .trigger("INVLPGB with operands that a guest may not use").section("15.9");
+    Invpcid = 0x0a2 => step("invpcid", "VMEXIT_INVPCID", MISC3, 2).needs(Feature::INVPCID)
+        .trigger("INVPCID")
+        .infos("the type operand, with decode assists", "the descriptor's address")
+        .section("15.9");
+    Mcommit = 0x0a3 => step("mcommit", "VMEXIT_MCOMMIT", MISC3, 3).needs(Feature::MCOMMIT)
+        .trigger("MCOMMIT").section("15.9");
+    Tlbsync = 0x0a4 => step("tlbsync", "VMEXIT_TLBSYNC", MISC3, 4).needs(Feature::INVLPGB)
+        .trigger("TLBSYNC").section("15.9");
+    BusLock = 0x0a5 => event("bus-lock", "VMEXIT_BUSLOCK", MISC3, 5, "stop")
+        .needs(Feature::BUS_LOCK_THRESHOLD).fits(Actions::PASS.union(Actions::STOP))
+        .trigger("a bus lock when the bus-lock counter is 0").section("15.14.5");
+    IdleHlt = 0x0a6 => emulated("idle-hlt", "VMEXIT_IDLE_HLT", MISC3, 6, "hlt").opcode(1).waits()
+        .needs(Feature::IDLE_HLT).trigger("HLT while no virtual interrupt is pending")
+        .section("15.9");
+    Npf = 0x400 => event("npf", "VMEXIT_NPF", 0, 0, "npf").caused_by(Intercept::NestedPaging)
+        .needs(Feature::NPT).owned(Owner::NestedPaging, Action::Emulate)
+        .trigger("a nested page fault")
+        .infos("the error code, and where the walk stopped", "the guest-physical address")
+        .section("15.25.6");
+    AvicIncompleteIpi = 0x401 => event("avic.incomplete-ipi", "VMEXIT_AVIC_INCOMPLETE_IPI", 0, 0, "stop")
+        .caused_by(Intercept::Avic).needs(Feature::AVIC).fits(Actions::STOP)
+        .trigger("an IPI that AVIC could not deliver to all targets")
+        .infos("ICR high and low", "why it was incomplete, and for which target")
+        .section("15.29.9");
+    AvicNoaccel = 0x402 => event("avic.noaccel", "VMEXIT_AVIC_NOACCEL", 0, 0, "stop")
+        .caused_by(Intercept::Avic).needs(Feature::AVIC).fits(Actions::STOP)
+        .trigger("an APIC register access that AVIC does not accelerate")
+        .infos("offset of the register, and whether it was a write", "the vector, for EOI")
+        .section("15.29.9");
+    Vmgexit = 0x403 => event("vmgexit", "VMEXIT_VMGEXIT", 0, 0, "stop")
+        .caused_by(Intercept::EncryptedState).needs(Feature::SEV_ES).fits(Actions::STOP)
+        .trigger("VMGEXIT of an encrypted guest").section("15.35.6");
+    Busy = 0xffff_ffff_ffff_fffe => event("busy", "VMEXIT_BUSY", 0, 0, "invalid")
+        .caused_by(Intercept::Vmrun).needs(Feature::SEV_ES).fits(Actions::STOP).owned_stop()
+        .trigger("VMRUN of a VMCB whose encrypted state is in use").section("15.36.17");
+    Invalid = 0xffff_ffff_ffff_ffff => event("invalid", "VMEXIT_INVALID", 0, 0, "invalid")
+        .caused_by(Intercept::Vmrun).fits(Actions::STOP).owned_stop()
+        .trigger("VMRUN found illegal state in the VMCB").section("15.5.1");
 }
 
 /// The exit with that name in `vm.toml`.
@@ -228,346 +329,5 @@ impl ExitCode {
     }
 }
 
-/// What most actions on an instruction have in common.
-const INSTRUCTION: Actions = Actions::PASS
-    .union(Actions::COUNT)
-    .union(Actions::LOG)
-    .union(Actions::INJECT)
-    .union(Actions::DENY)
-    .union(Actions::STOP);
-
-/// The actions that need a method of [`Finish`].
-const FINISHED: Actions = Actions::COUNT.union(Actions::LOG);
-
-/// An event with a bit in the intercept vectors; the rows refine it.
-const fn event(
-    name: &'static str,
-    apm: &'static str,
-    offset: u16,
-    bit: u8,
-    family: &'static str,
-) -> Exit {
-    Exit {
-        code: ExitCode::Invalid,
-        name,
-        apm,
-        intercept: Intercept::Bit { offset, bit },
-        feature: None,
-        timing: Timing::Event,
-        advance: Advance::Stay,
-        finish: Finish::None,
-        denial: Denial::None,
-        fits: Actions::EMULATE,
-        default: Action::Pass,
-        owner: Owner::Policy,
-        family,
-        trigger: "",
-        info1: "0",
-        info2: "0",
-        section: "",
-    }
-}
-
-/// An instruction that the VMM can emulate; `count` uses that emulation.
-const fn emulated(
-    name: &'static str,
-    apm: &'static str,
-    offset: u16,
-    bit: u8,
-    family: &'static str,
-) -> Exit {
-    Exit {
-        timing: Timing::Fault,
-        advance: Advance::Decode,
-        finish: Finish::Emulate,
-        denial: Denial::Ud,
-        fits: INSTRUCTION.union(Actions::EMULATE),
-        ..event(name, apm, offset, bit, family)
-    }
-}
-
-/// An instruction that `count` lets the guest execute itself, single-stepped.
-const fn step(name: &'static str, apm: &'static str, offset: u16, bit: u8) -> Exit {
-    Exit {
-        timing: Timing::Fault,
-        advance: Advance::Decode,
-        finish: Finish::Step,
-        denial: Denial::Ud,
-        fits: INSTRUCTION,
-        ..event(name, apm, offset, bit, "step")
-    }
-}
-
-/// An instruction that a guest's CPU, having no SVM, does not know: #UD, and on the floor.
-const fn svm(name: &'static str, apm: &'static str, offset: u16, bit: u8) -> Exit {
-    Exit {
-        fits: INSTRUCTION.difference(Actions::PASS),
-        ..emulated(name, apm, offset, bit, "svm")
-            .opcode(3)
-            .floor(Action::Deny)
-    }
-}
-
-/// INTn.
-const fn software_interrupt(name: &'static str, apm: &'static str, offset: u16, bit: u8) -> Exit {
-    Exit {
-        finish: Finish::SoftwareInterrupt,
-        family: "swint",
-        ..step(name, apm, offset, bit)
-    }
-}
-
-/// MOV from a control register: the low half of the word at 000h.
-const fn cr_read(name: &'static str, apm: &'static str, number: u8) -> Exit {
-    Exit {
-        trigger: "MOV from the control register (SMSW for CR0)",
-        info1: "bits 3:0: the GPR, bit 63: MOV, with decode assists",
-        section: "15.8.1",
-        ..emulated(name, apm, CR, number, "cr")
-    }
-}
-
-/// MOV to a control register: the high half of the word at 000h.
-const fn cr_write(name: &'static str, apm: &'static str, number: u8) -> Exit {
-    Exit {
-        trigger: "MOV to the control register (LMSW and CLTS for CR0)",
-        ..cr_read(name, apm, 16 + number)
-    }
-}
-
-/// MOV from a debug register: the low half of the word at 004h.
-const fn dr_read(name: &'static str, apm: &'static str, number: u8) -> Exit {
-    Exit {
-        trigger: "MOV from the debug register",
-        info1: "bits 3:0: the GPR, with decode assists",
-        section: "15.8.2",
-        ..emulated(name, apm, DR, number, "dr")
-    }
-}
-
-/// MOV to a debug register: the high half of the word at 004h.
-const fn dr_write(name: &'static str, apm: &'static str, number: u8) -> Exit {
-    Exit {
-        trigger: "MOV to the debug register",
-        ..dr_read(name, apm, 16 + number)
-    }
-}
-
-/// An exception vector: the word at 008h.
-const fn exception(name: &'static str, apm: &'static str, vector: u8) -> Exit {
-    Exit {
-        finish: Finish::Reflect,
-        fits: INSTRUCTION.difference(Actions::DENY),
-        trigger: "the exception, before it is delivered",
-        info1: "the error code, for the vectors that have one",
-        section: "15.12",
-        ..event(name, apm, EXCEPTIONS, vector, "exception")
-    }
-}
-
-/// A write that is seen after it happened.
-const fn write_trap(name: &'static str, apm: &'static str, bit: u8) -> Exit {
-    Exit {
-        timing: Timing::Trap,
-        finish: Finish::Emulate,
-        fits: Actions::PASS.union(FINISHED).union(Actions::STOP),
-        info1: "the value written",
-        section: "15.35.4",
-        ..event(name, apm, MISC2, bit, "write_trap").needs(Feature::WRITE_TRAPS)
-    }
-}
-
-impl Exit {
-    const fn coded(self, code: ExitCode) -> Exit {
-        Exit { code, ..self }
-    }
-
-    const fn trigger(self, trigger: &'static str) -> Exit {
-        Exit { trigger, ..self }
-    }
-
-    const fn infos(self, info1: &'static str, info2: &'static str) -> Exit {
-        Exit {
-            info1,
-            info2,
-            ..self
-        }
-    }
-
-    const fn section(self, section: &'static str) -> Exit {
-        Exit { section, ..self }
-    }
-
-    const fn needs(self, feature: Feature) -> Exit {
-        Exit {
-            feature: Some(feature),
-            ..self
-        }
-    }
-
-    const fn caused_by(self, intercept: Intercept) -> Exit {
-        Exit { intercept, ..self }
-    }
-
-    const fn opcode(self, bytes: u8) -> Exit {
-        Exit {
-            advance: Advance::Opcode(bytes),
-            ..self
-        }
-    }
-
-    const fn next_rip_in_info2(self) -> Exit {
-        Exit {
-            advance: Advance::ExitInfo2,
-            ..self
-        }
-    }
-
-    const fn denies(self, denial: Denial) -> Exit {
-        Exit { denial, ..self }
-    }
-
-    const fn fits(self, fits: Actions) -> Exit {
-        Exit { fits, ..self }
-    }
-
-    /// Counting has no method: neither `count` nor `log` fits.
-    const fn no_method(self) -> Exit {
-        Exit {
-            finish: Finish::None,
-            fits: self.fits.difference(FINISHED),
-            ..self
-        }
-    }
-
-    /// On the isolation floor: `pass` does not fit, and `default` is what happens unasked.
-    const fn floor(self, default: Action) -> Exit {
-        Exit {
-            owner: Owner::Floor,
-            default,
-            fits: self.fits.difference(Actions::PASS),
-            ..self
-        }
-    }
-
-    const fn owned(self, owner: Owner, default: Action) -> Exit {
-        Exit {
-            owner,
-            default,
-            ..self
-        }
-    }
-
-    const fn owned_stop(self) -> Exit {
-        self.owned(Owner::Vmm, Action::Stop)
-    }
-
-    /// The instruction suspends the guest; `wait` is its emulation.
-    const fn waits(self) -> Exit {
-        Exit {
-            fits: self.fits.union(Actions::WAIT).difference(Actions::EMULATE),
-            ..self
-        }
-    }
-
-    const fn hypercall(self) -> Exit {
-        Exit {
-            family: "vmmcall",
-            default: Action::Hypercall,
-            fits: self.fits.union(Actions::HYPERCALL),
-            ..self
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{SLOTS, slot};
-
-    #[test]
-    fn exits_are_in_the_order_of_their_codes() {
-        assert!(EXITS.windows(2).all(|pair| pair[0].code < pair[1].code));
-    }
-
-    #[test]
-    fn names_are_unique() {
-        for (index, exit) in EXITS.iter().enumerate() {
-            assert!(EXITS[..index].iter().all(|other| other.name != exit.name));
-        }
-    }
-
-    #[test]
-    fn every_exit_has_a_slot_of_its_own() {
-        let mut seen = [false; SLOTS];
-        for exit in EXITS {
-            let slot = slot(exit.code as u64) as usize;
-            assert!(!seen[slot], "{} shares slot {slot:#x}", exit.name);
-            seen[slot] = true;
-        }
-    }
-
-    #[test]
-    fn no_two_exits_share_an_intercept_bit() {
-        for (index, exit) in EXITS.iter().enumerate() {
-            if let Intercept::Bit { .. } = exit.intercept {
-                let twin = EXITS[..index]
-                    .iter()
-                    .find(|e| e.intercept == exit.intercept);
-                assert!(
-                    twin.is_none(),
-                    "{} and {:?}",
-                    exit.name,
-                    twin.map(|e| e.name)
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn the_default_of_every_exit_fits_it() {
-        for exit in EXITS {
-            assert!(
-                exit.default == Action::Pass || exit.accepts(exit.default),
-                "{}",
-                exit.name
-            );
-        }
-    }
-
-    #[test]
-    fn the_floor_cannot_be_passed() {
-        for exit in EXITS.iter().filter(|exit| exit.is_floor()) {
-            assert!(!exit.accepts(Action::Pass), "{}", exit.name);
-            assert_ne!(exit.default, Action::Pass, "{}", exit.name);
-        }
-    }
-
-    #[test]
-    fn count_and_log_fit_exactly_where_there_is_a_method() {
-        for exit in EXITS {
-            let method = exit.finish != Finish::None;
-            assert_eq!(exit.accepts(Action::Count), method, "{}", exit.name);
-            assert_eq!(exit.accepts(Action::Log), method, "{}", exit.name);
-        }
-    }
-
-    #[test]
-    fn every_exit_says_what_triggers_it_and_where_it_is_described() {
-        for exit in EXITS {
-            assert!(
-                !exit.trigger.is_empty() && !exit.section.is_empty(),
-                "{}",
-                exit.name
-            );
-        }
-    }
-
-    #[test]
-    fn invalid_is_known_in_32_and_in_64_bits() {
-        for code in [u64::MAX, 0xffff_ffff] {
-            assert_eq!(by_code(code).map(|exit| exit.code), Some(ExitCode::Invalid));
-            assert_eq!(slot(code), 0xff);
-        }
-    }
-}
+mod tests;

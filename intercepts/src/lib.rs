@@ -20,6 +20,7 @@ mod exits;
 mod feature;
 mod info;
 mod msr;
+mod row;
 pub mod vmcb;
 
 pub use action::{Action, Actions};

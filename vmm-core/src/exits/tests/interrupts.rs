@@ -1,0 +1,74 @@
+//! The guest's virtual interrupts.
+
+use super::*;
+
+#[test]
+fn a_guest_that_can_take_an_interrupt_gets_it() {
+    let Instance { mut vcpu, mut vm } = guest(&QUIET, &[]);
+    vcpu.save_mut().rflags |= RFLAGS_IF;
+    raise_line_1(&mut vm);
+    interrupt::offer(&mut vcpu, &mut vm);
+    assert_eq!(vcpu.control().event_injection, Event::interrupt(0x21));
+    assert!(!vm.devices.interrupt_pending());
+}
+
+#[test]
+fn a_guest_with_interrupts_off_gets_the_bell() {
+    let Instance { mut vcpu, mut vm } = guest(&QUIET, &[]);
+    raise_line_1(&mut vm);
+    interrupt::offer(&mut vcpu, &mut vm);
+    assert!(!vcpu.control().event_injection.is_valid());
+    assert_ne!(vcpu.control().vintr & vintr::V_IRQ, 0);
+    assert!(vm.devices.interrupt_pending(), "it is still to come");
+
+    vcpu.save_mut().rflags |= RFLAGS_IF;
+    vcpu.control_mut().exit_code = ExitCode::Vintr as u64;
+    interrupt::emulate(&mut vcpu, &mut vm);
+    assert_eq!(vcpu.control().event_injection, Event::interrupt(0x21));
+    assert_eq!(vcpu.control().vintr & vintr::V_IRQ, 0);
+}
+
+/// QUIRK: QEMU 7.2 forgets the shadow on VMRUN.
+#[test]
+fn in_an_interrupt_shadow_no_bell_rings() {
+    let Instance { mut vcpu, mut vm } = guest(&QUIET, &[]);
+    vcpu.save_mut().rflags |= RFLAGS_IF;
+    vcpu.control_mut().interrupt_shadow = shadow::INTERRUPT_SHADOW;
+    raise_line_1(&mut vm);
+    interrupt::offer(&mut vcpu, &mut vm);
+    assert!(!vcpu.control().event_injection.is_valid());
+    assert_eq!(vcpu.control().vintr & vintr::V_IRQ, 0);
+    assert!(vm.retry_soon);
+}
+
+#[test]
+fn a_queued_exception_goes_before_an_interrupt() {
+    let Instance { mut vcpu, mut vm } = guest(&QUIET, &[]);
+    vcpu.save_mut().rflags |= RFLAGS_IF;
+    vcpu.inject_ud();
+    raise_line_1(&mut vm);
+    interrupt::offer(&mut vcpu, &mut vm);
+    assert_eq!(vcpu.control().event_injection, Event::exception(6));
+    assert_ne!(vcpu.control().vintr & vintr::V_IRQ, 0);
+}
+
+#[test]
+fn an_x87_error_is_line_13() {
+    let Instance { mut vcpu, mut vm } = guest(&QUIET, &[]);
+    for (command, base) in [(0x20, 0x20), (0xa0, 0x28)] {
+        let cascade = if command == 0x20 { 4 } else { 2 };
+        for (port, value) in [
+            (command, 0x11),
+            (command + 1, base),
+            (command + 1, cascade),
+            (command + 1, 1),
+            (command + 1, 0),
+        ] {
+            vm.devices.pic.write(port, value);
+        }
+    }
+    vcpu.save_mut().rflags |= RFLAGS_IF;
+    vcpu.control_mut().exit_code = ExitCode::FerrFreeze as u64;
+    interrupt::emulate(&mut vcpu, &mut vm);
+    assert_eq!(vcpu.control().event_injection, Event::interrupt(0x2d));
+}

@@ -1,0 +1,98 @@
+//! RDMSR and WRMSR.
+
+use super::*;
+
+static RULES: VmPolicy = VmPolicy {
+    msrs: &[
+        MsrRule {
+            first: 0x200,
+            last: 0x20f,
+            read: MsrAction::Ignore,
+            write: MsrAction::Deny,
+        },
+        MsrRule {
+            first: 0x300,
+            last: 0x300,
+            read: MsrAction::Stop,
+            write: MsrAction::Stop,
+        },
+    ],
+    ..QUIET
+};
+
+const EFER: u64 = 0xc000_0080;
+const GP: Event = Event::exception_with_error(13, 0);
+
+fn rdmsr(policy: &'static VmPolicy, msr: u64) -> Instance {
+    let mut instance = guest(policy, &[0x0f, 0x32]);
+    instance.vcpu.gprs.rcx = msr;
+    let Instance { vcpu, vm } = &mut instance;
+    msr::by_rules(vcpu, vm);
+    instance
+}
+
+fn wrmsr(policy: &'static VmPolicy, msr: u64, value: u64) -> Instance {
+    let mut instance = guest(policy, &[0x0f, 0x30]);
+    let vcpu = &mut instance.vcpu;
+    vcpu.gprs.rcx = msr;
+    vcpu.gprs.rdx = value >> 32;
+    vcpu.save_mut().rax = value & 0xffff_ffff;
+    vcpu.control_mut().exit_info1 = 1;
+    let Instance { vcpu, vm } = &mut instance;
+    msr::by_rules(vcpu, vm);
+    instance
+}
+
+#[test]
+fn efer_shows_no_svme_and_keeps_it() {
+    assert_eq!(rdmsr(&QUIET, EFER).vcpu.save().rax, 0);
+    let after = wrmsr(&QUIET, EFER, 0x901);
+    assert_eq!(after.vcpu.save().efer, 0x1901);
+    assert_eq!(after.vcpu.save().rip, CODE + 2);
+}
+
+#[test]
+fn the_short_road_reads_efer_alike() {
+    let Instance { mut vcpu, mut vm } = guest(&QUIET, &[0x0f, 0x32]);
+    vcpu.gprs.rcx = EFER;
+    vcpu.save_mut().efer = 0x1901;
+    msr::emulate(&mut vcpu, &mut vm);
+    assert_eq!((vcpu.save().rax, vcpu.gprs.rdx), (0x901, 0));
+}
+
+#[test]
+fn efer_bits_that_the_model_lacks_are_refused() {
+    for value in [1 << 12, 1 << 13, 1 << 63] {
+        let after = wrmsr(&QUIET, EFER, value);
+        assert_eq!(after.vcpu.control().event_injection, GP, "{value:#x}");
+        assert_eq!(after.vcpu.save().efer, 1 << 12);
+    }
+}
+
+#[test]
+fn an_unknown_msr_is_gp() {
+    for after in [rdmsr(&QUIET, 0x1234), wrmsr(&QUIET, 0x1234, 0)] {
+        assert_eq!(after.vcpu.control().event_injection, GP);
+        assert_eq!(after.vcpu.save().rip, CODE);
+        assert_eq!(after.vm.denials.iter().count(), 1);
+    }
+}
+
+#[test]
+fn writing_the_tsc_moves_the_guest_s_alone() {
+    let after = wrmsr(&QUIET, 0x10, 1000);
+    assert_ne!(after.vcpu.control().tsc_offset, 0);
+}
+
+#[test]
+fn a_rule_goes_before_the_model() {
+    assert_eq!(rdmsr(&RULES, 0x205).vcpu.save().rip, CODE + 2);
+    assert_eq!(wrmsr(&RULES, 0x205, 0).vcpu.control().event_injection, GP);
+    assert_eq!(end(&rdmsr(&RULES, 0x300).vm), Some(How::Stopped));
+}
+
+#[test]
+fn an_illegal_pat_is_refused() {
+    assert_eq!(wrmsr(&QUIET, 0x277, 2).vcpu.control().event_injection, GP);
+    assert_eq!(wrmsr(&QUIET, 0x277, 6).vcpu.save().g_pat, 6);
+}
