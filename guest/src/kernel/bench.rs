@@ -50,7 +50,7 @@ pub fn run() {
     let mask = port::read(PIC_MASK as u16);
     // With every line masked, no tick that comes meanwhile is in the figures.
     port::write(PIC_MASK as u16, ALL_MASKED as u8);
-    report("nothing", || loop_of!("", eax = 0, ecx = 0, edx = 0));
+    report("an empty loop", || loop_of!("", eax = 0, ecx = 0, edx = 0));
     // Each answer names the next leaf: what EAX holds is left as it comes.
     report("CPUID", || loop_of!("cpuid", eax = 0, ecx = 0, edx = 0));
     report("IN from the PIC", || {
