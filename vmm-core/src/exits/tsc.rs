@@ -8,19 +8,19 @@ use crate::host::tsc;
 use crate::svm::instructions;
 use crate::vm::{Vcpu, Vm};
 
+const RDTSC: [u8; 2] = [0x0f, 0x31];
+const RDTSCP: [u8; 3] = [0x0f, 0x01, 0xf9];
+
 /// Reads the guest's TSC as the CPU would have.
 pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
     let now = tsc::now().wrapping_add(vcpu.control().tsc_offset);
-    let is_rdtscp = is_rdtscp(vcpu, vm);
     vcpu.save_mut().rax = now & 0xffff_ffff;
     vcpu.gprs.rdx = now >> 32;
-    if is_rdtscp {
+    if is_rdtscp(vcpu, vm) {
         vcpu.gprs.rcx = instructions::read_tsc_aux().into();
-    }
-    if is_rdtscp {
-        vcpu.advance(&vm.memory, [0x0f, 0x01, 0xf9]);
+        vcpu.advance(&vm.memory, RDTSCP);
     } else {
-        vcpu.advance(&vm.memory, [0x0f, 0x31]);
+        vcpu.advance(&vm.memory, RDTSC);
     }
     Outcome::Resume
 }
@@ -30,6 +30,9 @@ pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
 fn is_rdtscp(vcpu: &Vcpu, vm: &Vm) -> bool {
     if vcpu.control().exit_code == ExitCode::Rdtscp as u64 {
         return true;
+    }
+    if vcpu.is_at(RDTSC) {
+        return false;
     }
     vcpu.instruction(&vm.memory)
         .is_some_and(|instruction| instruction.operation == Operation::Rdtscp)

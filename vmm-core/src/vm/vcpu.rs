@@ -8,7 +8,7 @@ use intercepts::Event;
 use intercepts::vmcb::control::{shadow, vintr};
 use intercepts::vmcb::{Control, Save, Vmcb};
 
-use crate::addr::Hpa;
+use crate::addr::{Hpa, PAGE};
 use crate::decode::{self, Instruction, Prefixes};
 use crate::exits::delivery::Delivery;
 use crate::exits::step::Step;
@@ -274,7 +274,7 @@ impl Vcpu {
     /// Whether the bytes at RIP are `opcode`, without prefixes, as far as the page that code
     /// was last found on can tell.
     #[inline(always)]
-    fn is_at<const N: usize>(&self, opcode: [u8; N]) -> bool {
+    pub(crate) fn is_at<const N: usize>(&self, opcode: [u8; N]) -> bool {
         let offset = self.save().rip.wrapping_sub(self.code_page.rip);
         self.code_page.cr3 == self.save().cr3 && self.code_page.bytes.starts_with(offset, opcode)
     }
@@ -331,15 +331,20 @@ impl Vcpu {
     /// Reads the instruction at RIP; how many of its bytes could be read.
     pub fn fetch(&self, memory: &GuestMemory, bytes: &mut [u8; decode::LONGEST]) -> usize {
         let start = self.linear_rip();
-        for (index, byte) in bytes.iter_mut().enumerate() {
-            let linear = start.wrapping_add(index as u64);
-            let Some(value) = walk::translate(self.save(), memory, linear)
+        let on_first_page = ((PAGE - start % PAGE) as usize).min(bytes.len());
+        let (first, second) = bytes.split_at_mut(on_first_page);
+        let read = |linear: u64, part: &mut [u8]| {
+            walk::translate(self.save(), memory, linear)
                 .ok()
-                .and_then(|gpa| memory.read_u8(gpa))
-            else {
-                return index;
-            };
-            *byte = value;
+                .and_then(|gpa| memory.read(gpa, part))
+                .is_some()
+        };
+        if !read(start, first) {
+            return 0;
+        }
+        let next_page = start.wrapping_add(on_first_page as u64);
+        if !second.is_empty() && !read(next_page, second) {
+            return on_first_page;
         }
         bytes.len()
     }
