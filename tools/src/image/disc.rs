@@ -137,11 +137,10 @@ impl Making<'_> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).doing(making)?;
         }
-        fs::write(&path, bytes).doing(making)?;
-        self.dated(name)
+        fs::write(&path, bytes).doing(making)
     }
 
-    /// Gives a file the disc's date.
+    /// Gives a file the disc's date, which mcopy carries over.
     fn dated(&self, name: &str) -> Result<()> {
         let path = self.path(name);
         File::options()
@@ -211,7 +210,9 @@ impl Making<'_> {
                 "--efi-boot",
                 "boot/grub/efi.img",
             ])
-            .args(["-efi-boot-part", "--efi-boot-image", "root"]);
+            .args(["-efi-boot-part", "--efi-boot-image"])
+            .args(["--set_all_file_dates", &format!("={DATE}")])
+            .arg("root");
         self.run(&mut command)
     }
 

@@ -50,6 +50,18 @@ macro_rules! trials {
 }
 pub(crate) use trials;
 
+/// The same for functions that take long: their names begin with `slow::`, and they run only
+/// when asked for.
+macro_rules! slow {
+    ($($name:ident),+ $(,)?) => {
+        vec![$(libtest_mimic::Trial::test(
+            concat!("slow::", stringify!($name)),
+            || { $name(); Ok(()) },
+        ).with_ignored_flag(true)),+]
+    };
+}
+pub(crate) use slow;
+
 /// The guest kernel's file. What a build needs is installed, and the kernel
 /// built, by the first test that asks, and seen by whoever watches.
 pub fn guest_kernel() -> &'static Path {
@@ -87,10 +99,18 @@ impl Boot {
 
     /// The VMM under the policy in this text.
     pub fn policy(vm_toml: &str) -> Boot {
-        let boot = Boot::command("run-qemu", true);
-        let config = boot.folder.path().join("vm.toml");
+        Boot::command("run-qemu", true).with_policy(vm_toml)
+    }
+
+    fn with_policy(self, vm_toml: &str) -> Boot {
+        let config = self.folder.path().join("vm.toml");
         std::fs::write(&config, vm_toml).expect("a policy file");
-        boot.arg("--config").arg(config)
+        self.arg("--config").arg(config)
+    }
+
+    /// The VMM in Bochs under the policy in this text.
+    pub fn bochs(vm_toml: &str) -> Boot {
+        Boot::command("run-bochs", true).with_policy(vm_toml)
     }
 
     fn command(name: &str, report: bool) -> Boot {

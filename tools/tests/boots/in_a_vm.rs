@@ -64,11 +64,17 @@ pub fn said(outcome: &Outcome) -> Vec<String> {
 }
 
 fn runs_alike(cmdline: &str, lines_at_least: usize) {
+    runs_like_the_bare_machine(vm(cmdline), cmdline, lines_at_least);
+}
+
+/// Fails unless the VM `demo` of this boot prints what the guest kernel prints on the bare
+/// machine with this command line, and at least so many lines.
+pub fn runs_like_the_bare_machine(boot: Boot, cmdline: &str, lines_at_least: usize) {
     let bare = Boot::bare_machine()
         .args(["--cmdline", cmdline])
         .run()
         .ends_with(0);
-    let virtual_ = vm(cmdline).run().ends_with(0);
+    let virtual_ = boot.run().ends_with(0);
     let (bare, virtual_) = (said(&bare), said_by("demo", &virtual_));
     assert!(bare.len() >= lines_at_least, "{bare:#?}");
     for (number, (bare, virtual_)) in bare.iter().zip(&virtual_).enumerate() {

@@ -14,6 +14,7 @@ mod counting;
 mod denials;
 mod gdb;
 mod harness;
+mod images;
 mod in_a_vm;
 mod in_the_vmm;
 mod interrupts;
@@ -41,6 +42,8 @@ fn main() -> ExitCode {
         command_line::trials(),
         counting::trials(),
         denials::trials(),
+        images::trials(),
+        images::slow_trials(),
         in_the_vmm::trials(),
         in_a_vm::trials(),
         interrupts::trials(),

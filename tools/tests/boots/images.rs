@@ -1,0 +1,182 @@
+//! The disc of `cargo image`, on machines that boot it: each runs what QEMU's own loader runs.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tools::image;
+use tools::run::policy::Policy;
+use tools::setup::{self, Need};
+use tools::workspace::Workspace;
+
+use crate::harness::{Boot, Outcome, slow, trials, vmm};
+use crate::in_a_vm::{POLICY, runs_like_the_bare_machine};
+use crate::tiny_guest::tiny_guest;
+
+trials![
+    bios_boots_the_demo_from_a_disc,
+    a_disc_boots_another_kernel_in_a_vm,
+    ryzen_in_bochs_runs_the_demo,
+    phenom_in_bochs_runs_the_demo,
+    keys_reach_the_shell_in_bochs,
+    a_triple_fault_in_bochs_ends_the_vm_and_not_the_machine,
+    a_task_switch_in_bochs_is_the_exit_that_qemu_never_takes,
+    the_text_of_until_ends_bochs_after_the_vmm_has_told_its_counts,
+    a_vmm_that_halts_in_bochs_is_not_waited_for,
+    keys_for_bochs_keyboard_are_refused,
+    the_disc_of_a_policy_is_the_same_each_time,
+];
+
+/// The trials that take long.
+pub fn slow_trials() -> Vec<libtest_mimic::Trial> {
+    slow![the_whole_disc_is_the_same_from_another_folder_and_small]
+}
+
+fn machine(name: &str, cmdline: &str) -> String {
+    POLICY.replace("qemu-tcg", name).replace("CMDLINE", cmdline)
+}
+
+fn bochs(name: &str, cmdline: &str) -> Boot {
+    Boot::bochs(&machine(name, cmdline))
+}
+
+fn bios_boots_the_demo_from_a_disc() {
+    let boot = Boot::policy(&machine("qemu-tcg", "demo")).arg("--iso");
+    runs_like_the_bare_machine(boot, "demo", 30);
+}
+
+fn a_disc_boots_another_kernel_in_a_vm() {
+    let kernel = tiny_guest(|a| a.ud2());
+    let outcome = Boot::policy(&machine("qemu-tcg", ""))
+        .arg("--iso")
+        .kernel(&kernel)
+        .run()
+        .ends_with(1);
+    assert_eq!(how(&outcome), "crashed", "{outcome:?}");
+}
+
+fn ryzen_in_bochs_runs_the_demo() {
+    runs_like_the_bare_machine(bochs("bochs-ryzen", "demo"), "demo", 30);
+}
+
+fn phenom_in_bochs_runs_the_demo() {
+    runs_like_the_bare_machine(bochs("bochs-phenom", "demo"), "demo", 30);
+}
+
+fn keys_reach_the_shell_in_bochs() {
+    bochs("bochs-ryzen", "")
+        .args(["--expect", "tollgate> ", "--type", "fault\\n"])
+        .args(["--expect", "tollgate> ", "--type", "poweroff\\n"])
+        .run()
+        .ends_with(0)
+        .shows("demo| tollgate> fault")
+        .shows("demo| fault: survived");
+}
+
+fn a_triple_fault_in_bochs_ends_the_vm_and_not_the_machine() {
+    let kernel = tiny_guest(|a| a.ud2());
+    for name in ["bochs-ryzen", "bochs-phenom"] {
+        let outcome = bochs(name, "").kernel(&kernel).run().ends_with(1);
+        assert_eq!(how(&outcome), "crashed", "{outcome:?}");
+    }
+}
+
+/// QUIRK: QEMU 7.2 switches tasks past the intercept; Bochs exits, as the manual has it.
+fn a_task_switch_in_bochs_is_the_exit_that_qemu_never_takes() {
+    let outcome = bochs("bochs-ryzen", "exercise").run().ends_with(1);
+    assert_eq!(how(&outcome), "stopped", "{outcome:?}");
+    assert!(outcome.talk.contains("VMEXIT_TASK_SWITCH"), "{outcome:?}");
+}
+
+fn the_text_of_until_ends_bochs_after_the_vmm_has_told_its_counts() {
+    let outcome = bochs("bochs-ryzen", "")
+        .args(["--until", "tollgate> "])
+        .run()
+        .ends_with(0);
+    let exits = &outcome.report["vms"][0]["exits"];
+    assert!(
+        exits.as_array().is_some_and(|exits| !exits.is_empty()),
+        "{outcome:?}"
+    );
+}
+
+fn a_vmm_that_halts_in_bochs_is_not_waited_for() {
+    // A policy for a processor with RDPRU, which Bochs' Ryzen has not.
+    let policy = machine("zen4", "").replace("[set.base]", "[set.base]\nrdpru = \"count\"");
+    Boot::bochs(&policy).run().ends_with(3).says("RDPRU");
+}
+
+fn keys_for_bochs_keyboard_are_refused() {
+    bochs("bochs-ryzen", "")
+        .args(["--keys", "help"])
+        .run()
+        .ends_with(2)
+        .says("--type");
+}
+
+/// How the first VM ended, by the report.
+fn how(outcome: &Outcome) -> &str {
+    outcome.report["vms"][0]["end"]["how"]
+        .as_str()
+        .unwrap_or_default()
+}
+
+fn the_disc_of_a_policy_is_the_same_each_time() {
+    let workspace = Workspace::find();
+    setup::ensure(&workspace, &[Need::ImageTools]).expect("set-up");
+    let config = workspace.root().join("vm.toml");
+    let policy = Policy::load(&workspace, &config).expect("the policy");
+    let disc = || {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("tollgate.iso");
+        image::of_run(&workspace, &config, &policy, &[], &file).expect("a disc");
+        std::fs::read(file).expect("the disc")
+    };
+    let first = disc();
+    // The next disc is made in another second.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    assert!(first == disc(), "two discs of one policy differ");
+}
+
+fn the_whole_disc_is_the_same_from_another_folder_and_small() {
+    const MOST_BYTES: usize = 16 << 20;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let here = disc_of(&mut vmm(), &folder.path().join("here.iso"));
+    assert!(here.len() <= MOST_BYTES, "{} bytes", here.len());
+    let copy = folder.path().join("another place");
+    copy_sources(Workspace::find().root(), &copy);
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .args(["vmm"])
+        .current_dir(&copy)
+        .env("CARGO_TARGET_DIR", folder.path().join("target"));
+    let there = disc_of(&mut cargo, &folder.path().join("there.iso"));
+    assert!(here == there, "two builds in different folders differ");
+}
+
+/// What `image` makes, called by this command.
+fn disc_of(command: &mut Command, file: &Path) -> Vec<u8> {
+    let made = command
+        .args(["image", "--output"])
+        .arg(file)
+        .output()
+        .expect("the program starts");
+    assert!(made.status.success(), "{made:?}");
+    std::fs::read(file).expect("the disc")
+}
+
+/// The files under version control, as they are now.
+fn copy_sources(from: &Path, to: &Path) {
+    let listed = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        .current_dir(from)
+        .output()
+        .expect("git starts");
+    for name in String::from_utf8_lossy(&listed.stdout).lines() {
+        let (file, copy): (PathBuf, PathBuf) = (from.join(name), to.join(name));
+        if file.is_file() {
+            let folder = copy.parent().expect("a folder");
+            std::fs::create_dir_all(folder).expect("a folder");
+            std::fs::copy(file, copy).expect("a copy");
+        }
+    }
+}
