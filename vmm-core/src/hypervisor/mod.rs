@@ -27,6 +27,7 @@ use crate::svm::debug_registers::DebugRegisters;
 use crate::svm::features::{self, Svm};
 use crate::svm::instructions::{self, FxImage, clgi, vmload, vmsave};
 use crate::svm::switch;
+use crate::svm::tsc_aux::TscAux;
 use crate::vm::Instance;
 use crate::vm::create::piece;
 use crate::warn;
@@ -45,6 +46,7 @@ struct Guest {
     instance: Instance,
     fpu: FxImage,
     debug: DebugRegisters,
+    tsc_aux: TscAux,
     reported: bool,
 }
 
@@ -132,6 +134,7 @@ impl Hypervisor {
             vmsave(host_state);
             clgi();
         }
+        FxImage::enable();
         let routes = Routes::open(policy.routes, &mut machine.pic);
         Hypervisor {
             policy,
@@ -229,6 +232,7 @@ impl Hypervisor {
         let guest = &mut self.guests[index];
         guest.fpu.restore();
         guest.debug.load();
+        guest.tsc_aux.load();
         // SAFETY: the address is that of the vCPU's VMCB, and no gate uses IST any more.
         unsafe { vmload(guest.instance.vcpu.vmcb_pa()) };
         self.loaded = Some(index);
@@ -253,6 +257,7 @@ impl Hypervisor {
         {
             guest.fpu.save();
             guest.debug.store();
+            guest.tsc_aux.store();
             // SAFETY: the address is that of the vCPU's VMCB.
             unsafe { vmsave(guest.instance.vcpu.vmcb_pa()) };
         }

@@ -1,5 +1,7 @@
 //! Before the first turn: what the machine must have, the VMs, the first records.
 
+use intercepts::Feature;
+
 use super::{Guest, Hypervisor, MAX_VMS, cpuid};
 use crate::addr::PAGE;
 use crate::host::{ending, record, rtc};
@@ -9,6 +11,7 @@ use crate::svm::debug_registers::DebugRegisters;
 use crate::svm::features::{self, Svm};
 use crate::svm::floor;
 use crate::svm::instructions::FxImage;
+use crate::svm::tsc_aux::TscAux;
 use crate::vm::create::{self, Surroundings, piece};
 use crate::vm::loader::Module;
 
@@ -54,6 +57,7 @@ impl Hypervisor {
                 instance,
                 fpu: FxImage::reset(),
                 debug: DebugRegisters::default(),
+                tsc_aux: TscAux::new(features::has(cpuid, Feature::RDTSCP)),
                 reported: false,
             };
             let placed = piece(&mut self.machine.frames, guest);

@@ -125,6 +125,16 @@ impl FxImage {
         FxImage(image)
     }
 
+    /// Has FXSAVE and FXRSTOR carry the XMM registers as well: CR4.OSFXSR (APM volume 3, FXSAVE).
+    pub fn enable() {
+        const OSFXSR: u64 = 1 << 9;
+        // SAFETY: the bit changes nothing for code that uses no SSE, which the VMM's does not.
+        unsafe {
+            asm!("mov {cr4}, cr4", "or {cr4}, {osfxsr}", "mov cr4, {cr4}",
+                 cr4 = out(reg) _, osfxsr = const OSFXSR, options(nostack));
+        }
+    }
+
     /// Stores the x87 and SSE state of the CPU.
     pub fn save(&mut self) {
         // SAFETY: the image is 512 bytes, 16-byte aligned, and ours.

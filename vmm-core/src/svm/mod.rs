@@ -8,3 +8,4 @@ pub mod npt;
 pub mod permissions;
 pub mod switch;
 pub mod tlb;
+pub mod tsc_aux;
