@@ -10,7 +10,7 @@ use std::process::ExitCode;
 pub enum Status {
     /// Every VM ended well, or `--until` matched (0).
     Good,
-    /// A VM crashed, or the policy stopped it (1).
+    /// A VM crashed, or the policy stopped it, or a test failed (1).
     GuestFailed,
     /// The command line or vm.toml is wrong (2).
     BadInput,

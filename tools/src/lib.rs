@@ -23,4 +23,5 @@ pub mod progress;
 pub mod run;
 pub mod setup;
 pub mod table;
+pub mod test;
 pub mod workspace;

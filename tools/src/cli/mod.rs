@@ -21,6 +21,7 @@ use crate::run::options::config_file;
 use crate::run::policy::Policy;
 use crate::run::terminal;
 use crate::setup::{self, Need};
+use crate::test::{self, Test};
 use crate::workspace::Workspace;
 
 /// Tollgate's host tool.
@@ -37,6 +38,7 @@ enum Command {
     RunBochs(RunBochs),
     RunGuest(RunGuest),
     Image(MakeImage),
+    Test(Test),
     BenchExits(BenchExits),
     Build(Build),
     Check(Check),
@@ -79,6 +81,7 @@ fn perform(command: &Command) -> Result<Status> {
     match command {
         Command::RunQemu(command) => on_qemu::run(&workspace, command),
         Command::RunBochs(command) => on_bochs::run(&workspace, command),
+        Command::Test(command) => test::run(&workspace, command),
         Command::Image(command) => image::run(&workspace, command),
         Command::RunGuest(command) => guest::run(&workspace, command),
         Command::BenchExits(command) => bench::run(command),

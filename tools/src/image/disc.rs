@@ -102,10 +102,11 @@ impl Disc {
         for (name, bytes) in &self.files {
             making.file(&format!("root/boot/{name}"), bytes)?;
         }
-        making.file(
-            "early.cfg",
-            format!("search --no-floppy --set=root --label {LABEL}\n").as_bytes(),
-        )?;
+        // GRUB for UEFI starts from a partition beside the files.
+        let early = format!(
+            "search --no-floppy --set=root --label {LABEL}\nset prefix=($root)/boot/grub\n"
+        );
+        making.file("early.cfg", early.as_bytes())?;
         making.bios_loader()?;
         making.efi_partition()?;
         making.iso()?;

@@ -32,6 +32,10 @@ pub struct RunQemu {
     #[arg(long)]
     uefi: bool,
 
+    /// Have the disc's image on a USB stick
+    #[arg(long)]
+    stick: bool,
+
     #[command(flatten)]
     options: Options,
 }
@@ -42,7 +46,7 @@ pub fn run(workspace: &Workspace, command: &RunQemu) -> Result<Status> {
     let prepared = command.subject.prepare(workspace)?;
     let cpu = cpu(&prepared)?;
     options.set_up(workspace)?;
-    let from_disc = command.iso || command.uefi;
+    let from_disc = command.iso || command.uefi || command.stick;
     if from_disc {
         setup::ensure(workspace, &[Need::ImageTools])?;
     }
@@ -60,7 +64,11 @@ pub fn run(workspace: &Workspace, command: &RunQemu) -> Result<Status> {
             ..
         } = &prepared;
         image::of_run(workspace, config, policy, guests, &disc)?;
-        Medium::Disc(disc)
+        if command.stick {
+            Medium::Stick(disc)
+        } else {
+            Medium::Disc(disc)
+        }
     } else {
         let module = |(vm, file): &(String, PathBuf)| {
             let file = without_spaces(file, folder.path())?;

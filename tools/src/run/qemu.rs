@@ -42,6 +42,8 @@ pub enum Medium {
     },
     /// A disc in the CD drive.
     Disc(PathBuf),
+    /// The same on a USB stick.
+    Stick(PathBuf),
 }
 
 /// What the machine starts with.
@@ -136,15 +138,22 @@ impl Launch {
                     option("-initrd", &module_list(modules));
                 }
             }
-            Medium::Disc(file) => {
-                let mut drive = OsString::from("media=cdrom,format=raw,readonly=on,file=");
-                drive.push(file.to_string_lossy().replace(',', ",,"));
-                option("-drive", &drive);
+            Medium::Disc(file) => option("-drive", &drive("media=cdrom", file)),
+            Medium::Stick(file) => {
+                option("-device", &"qemu-xhci");
+                option("-drive", &drive("if=none,id=stick", file));
+                option("-device", &"usb-storage,drive=stick");
             }
         }
         arguments.extend_from_slice(&self.extra);
         arguments
     }
+}
+
+/// QEMU's form of a drive that nobody writes to.
+fn drive(place: &str, file: &Path) -> String {
+    let file = file.to_string_lossy().replace(',', ",,");
+    format!("{place},format=raw,readonly=on,file={file}")
 }
 
 /// QEMU's form of a list of modules: commas between them, and those within

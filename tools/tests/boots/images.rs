@@ -14,6 +14,9 @@ use crate::tiny_guest::tiny_guest;
 
 trials![
     bios_boots_the_demo_from_a_disc,
+    bios_boots_the_demo_from_a_stick,
+    uefi_boots_the_demo_from_a_disc,
+    uefi_boots_the_demo_from_a_stick,
     a_disc_boots_another_kernel_in_a_vm,
     ryzen_in_bochs_runs_the_demo,
     phenom_in_bochs_runs_the_demo,
@@ -39,9 +42,25 @@ fn bochs(name: &str, cmdline: &str) -> Boot {
     Boot::bochs(&machine(name, cmdline))
 }
 
-fn bios_boots_the_demo_from_a_disc() {
-    let boot = Boot::policy(&machine("qemu-tcg", "demo")).arg("--iso");
+fn boots_the_demo<const N: usize>(options: [&str; N]) {
+    let boot = Boot::policy(&machine("qemu-tcg", "demo")).args(options);
     runs_like_the_bare_machine(boot, "demo", 30);
+}
+
+fn bios_boots_the_demo_from_a_disc() {
+    boots_the_demo(["--iso"]);
+}
+
+fn bios_boots_the_demo_from_a_stick() {
+    boots_the_demo(["--stick"]);
+}
+
+fn uefi_boots_the_demo_from_a_disc() {
+    boots_the_demo(["--uefi"]);
+}
+
+fn uefi_boots_the_demo_from_a_stick() {
+    boots_the_demo(["--uefi", "--stick"]);
 }
 
 fn a_disc_boots_another_kernel_in_a_vm() {

@@ -1,0 +1,47 @@
+//! `cargo vmm test`: the workspace's tests, and with `--all` those that take long as well.
+
+use std::process::Command;
+
+use clap::Args;
+
+use crate::failure::{Doing, Result, Status};
+use crate::workspace::Workspace;
+
+/// Runs the tests, as cargo test does, and with --all those that take long as well.
+#[derive(Args, Clone, Debug)]
+pub struct Test {
+    /// The long ones too
+    #[arg(long)]
+    all: bool,
+}
+
+/// The boots that `cargo test` leaves out.
+const LONG: [&str; 8] = [
+    "test",
+    "--package",
+    "tools",
+    "--test",
+    "boots",
+    "--",
+    "--ignored",
+    "slow::",
+];
+
+/// Runs the command.
+pub fn run(workspace: &Workspace, command: &Test) -> Result<Status> {
+    let short: &[&str] = &["test"];
+    let long = command.all.then_some(&LONG[..]);
+    for arguments in [Some(short), long].into_iter().flatten() {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let tested = Command::new(cargo)
+            .args(arguments)
+            .current_dir(workspace.root())
+            .status()
+            .doing(|| "start cargo".to_string())?;
+        if !tested.success() {
+            // cargo has told which test failed, or what does not compile.
+            return Ok(Status::GuestFailed);
+        }
+    }
+    Ok(Status::Good)
+}
