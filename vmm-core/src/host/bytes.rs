@@ -28,6 +28,11 @@ impl<F: Fn(u64) -> Option<u8>> Bytes<F> {
         self.array(base, offset).map(u8::from_le_bytes)
     }
 
+    /// The 16 bits at `base + offset`.
+    pub fn u16(&self, base: u64, offset: u64) -> Result<u16, Unreadable> {
+        self.array(base, offset).map(u16::from_le_bytes)
+    }
+
     /// The 32 bits at `base + offset`.
     pub fn u32(&self, base: u64, offset: u64) -> Result<u32, Unreadable> {
         self.array(base, offset).map(u32::from_le_bytes)

@@ -3,6 +3,7 @@
 use core::fmt::Display;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use super::backtrace::Backtrace;
 use super::screen::SCREEN;
 use super::serial::{COM1, COM2};
 use super::{log, power, record};
@@ -46,7 +47,7 @@ pub fn panicked(report: impl Display) -> ! {
         // SAFETY: whoever holds a lock was interrupted by this, and does not run again.
         unsafe { log::break_locks() }
         SCREEN.lock().show_log();
-        error!("the VMM broke: {report:#}");
+        error!("the VMM broke: {report:#}{}", Backtrace);
         record::send("panic", |record| record.text("message", &report));
         last_record(Status::Panicked);
     }

@@ -7,6 +7,7 @@
 use core::arch::{asm, global_asm};
 use core::mem::size_of;
 
+use super::apic;
 use super::exception;
 use super::irq;
 
@@ -129,6 +130,8 @@ extern "sysv64" fn enter(frame: &mut Frame) {
         frame.rflags |= RFLAGS_RF;
     } else if frame.vector == NMI as u64 {
         irq::note_nmi();
+    } else if frame.vector == u64::from(apic::SPURIOUS_VECTOR) {
+        // Nothing came after all.
     } else {
         exception::fatal(frame);
     }

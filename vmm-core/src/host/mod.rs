@@ -4,6 +4,9 @@
 //! in the order in which the parts need each other. Each part is a file: a driver speaks to its
 //! chip through [`ports::Ports`], so its logic is tested without one.
 
+pub mod acpi;
+mod apic;
+mod backtrace;
 mod bytes;
 pub mod cpu;
 pub mod ending;
@@ -31,6 +34,7 @@ pub mod tsc;
 use core::arch::x86_64::__cpuid;
 use core::fmt;
 
+use acpi::Acpi;
 use cpu::Cpu;
 use frames::Frames;
 use keyboard::Keyboard;
@@ -113,6 +117,9 @@ impl Machine {
         COM1.lock().init(true);
         COM2.lock().init(false);
         let boot = BootInfo::read(magic, info, physical_byte).map_err(InitError::Boot)?;
+        let acpi = Acpi::read(boot.acpi_root, physical_byte);
+        power::learn(&acpi);
+        serial::settle(acpi.serial);
         let screen_is_mapped = match boot.display {
             Display::Pixels(pixels) => Span::new(0, DEVICE_TOP).contains(pixels.span()),
             Display::Text | Display::None => true,
@@ -144,6 +151,7 @@ impl Machine {
             .map_err(InitError::Paging)?;
         // SAFETY: the plan maps the image by its parts and all RAM, the stack among it.
         unsafe { paging::install(root) }
+        backtrace::image_starts_at(image.whole().start.0);
         if !screen_is_mapped {
             // SAFETY: now it is.
             unsafe { attach_screen(boot.display) }
@@ -152,10 +160,16 @@ impl Machine {
         // SAFETY: each of these devices is the VMM's, and has one driver.
         let [pic, timer, keyboard, mut pit] = [(); 4].map(|()| unsafe { Hardware::new() });
         let keyboard = Keyboard::init(keyboard);
-        let hz = tsc::measure(&mut pit, tsc::now).ok_or(InitError::NoClock)?;
-        let tsc = Tsc::new(hz).ok_or(InitError::NoClock)?;
+        let tsc = Tsc::new(measure_tsc(&mut pit, &acpi).ok_or(InitError::NoClock)?)
+            .ok_or(InitError::NoClock)?;
         let mut timer = Timer::new(timer);
         timer.disarm();
+        if acpi.madt.as_ref().is_some_and(|madt| !madt.has_8259) {
+            crate::warn!("the firmware says that there is no 8259 pair; no interrupt may come");
+        }
+        // SAFETY: this is the boot CPU, its interrupts are off, and all devices below 4 GiB are
+        // mapped uncached.
+        unsafe { apic::step_aside(acpi.madt.as_ref(), DEVICE_TOP) }
         // Last, so that the controllers forget what setting up the others made them see.
         let mut pic = Pic::new(pic);
         pic.init();
@@ -175,6 +189,18 @@ impl Machine {
             own_bytes,
         })
     }
+}
+
+/// How many ticks the TSC counts in a second, by the timers that there are.
+fn measure_tsc(ports: &mut Hardware, acpi: &Acpi) -> Option<u64> {
+    let by_pit = tsc::measure(ports, tsc::now)?;
+    let timer = acpi.fadt.and_then(|fadt| fadt.timer);
+    let by_pm = timer.and_then(|timer| tsc::measure_by_pm(ports, timer, tsc::now));
+    let hz = tsc::agree(by_pit, by_pm);
+    if hz != by_pit {
+        crate::warn!("the interval timer (8254) disagrees with ACPI's timer, which is believed");
+    }
+    Some(hz)
 }
 
 /// Shows the log on what the boot loader left, if characters can be shown on it.

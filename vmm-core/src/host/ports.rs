@@ -7,6 +7,10 @@ use core::arch::asm;
 pub trait Ports {
     /// Reads a byte from `port`. A port nobody answers reads FFh.
     fn read_u8(&mut self, port: u16) -> u8;
+    /// Reads 16 bits from `port`.
+    fn read_u16(&mut self, port: u16) -> u16;
+    /// Reads 32 bits from `port`.
+    fn read_u32(&mut self, port: u16) -> u32;
     /// Writes a byte to `port`.
     fn write_u8(&mut self, port: u16, value: u8);
     /// Writes 16 bits to `port`.
@@ -37,6 +41,26 @@ impl Ports for Hardware {
         // SAFETY: whoever made this `Hardware` answers for the device; IN touches no memory.
         unsafe {
             asm!("in al, dx", out("al") value, in("dx") port, options(nomem, nostack, preserves_flags));
+        }
+        value
+    }
+
+    #[inline]
+    fn read_u16(&mut self, port: u16) -> u16 {
+        let value;
+        // SAFETY: as for `read_u8`.
+        unsafe {
+            asm!("in ax, dx", out("ax") value, in("dx") port, options(nomem, nostack, preserves_flags));
+        }
+        value
+    }
+
+    #[inline]
+    fn read_u32(&mut self, port: u16) -> u32 {
+        let value;
+        // SAFETY: as for `read_u8`.
+        unsafe {
+            asm!("in eax, dx", out("eax") value, in("dx") port, options(nomem, nostack, preserves_flags));
         }
         value
     }
@@ -83,6 +107,12 @@ pub mod paper {
     impl<C: Chip> Ports for C {
         fn read_u8(&mut self, port: u16) -> u8 {
             self.read(port)
+        }
+        fn read_u16(&mut self, port: u16) -> u16 {
+            u16::from_le_bytes([self.read(port), self.read(port)])
+        }
+        fn read_u32(&mut self, port: u16) -> u32 {
+            u32::from_le_bytes([(); 4].map(|()| self.read(port)))
         }
         fn write_u8(&mut self, port: u16, value: u8) {
             self.write(port, value);

@@ -14,6 +14,20 @@ pub static COM1: Mutex<Uart<Hardware>> = Mutex::new(Uart::new(unsafe { Hardware:
 /// The line for machines.
 pub static COM2: Mutex<Uart<Hardware>> = Mutex::new(Uart::new(unsafe { Hardware::new() }, 0x2F8));
 
+/// Where else a PC may have the line for people.
+const OTHER_PORTS: [u16; 2] = [0x3E8, 0x2E8];
+
+/// Moves the line for people to the firmware's console, should that be another port, or to one
+/// that answers, should there be none at its usual port. COM2 stays the machines'.
+pub fn settle(console: Option<u16>) {
+    let mut com1 = COM1.lock();
+    let taken = [com1.base(), COM2.lock().base()];
+    let console = console.filter(|port| !taken.contains(port));
+    let others = OTHER_PORTS.into_iter().filter(|_| !com1.present);
+    let found: heapless::Vec<u16, 3> = console.into_iter().chain(others).collect();
+    com1.find(found);
+}
+
 /// Receive and transmit buffers; with DLAB, the divisor.
 const DATA: u16 = 0;
 const INTERRUPT_ENABLE: u16 = 1;
@@ -98,6 +112,24 @@ impl<P: Ports> Uart<P> {
             },
         );
         true
+    }
+
+    /// The port of its first register.
+    pub const fn base(&self) -> u16 {
+        self.base
+    }
+
+    /// Speaks from now on to the first UART that is found at one of `bases`, with interrupts for
+    /// received bytes. If none is found, everything stays as it was.
+    pub fn find(&mut self, bases: impl IntoIterator<Item = u16>) {
+        let old = (self.base, self.present);
+        for base in bases {
+            self.base = base;
+            if self.init(true) {
+                return;
+            }
+        }
+        (self.base, self.present) = old;
     }
 
     /// Sends `bytes`, waiting for the line. If it does not move at all, the UART counts as
@@ -220,6 +252,17 @@ mod tests {
         uart.write(b"text");
         assert_eq!(uart.ports.0.len(), probes);
         assert_eq!(uart.read(), None);
+    }
+
+    #[test]
+    fn a_line_moves_only_to_a_port_that_answers() {
+        let mut uart = uart(Paper::default());
+        uart.find([]);
+        uart.write(b"a");
+        assert_eq!((uart.base(), uart.present), (0x3F8, true));
+        let mut absent = Uart::new(Nothing::default(), 0x3F8);
+        absent.find([0x3E8, 0x2E8]);
+        assert_eq!((absent.base(), absent.present), (0x3F8, false));
     }
 
     #[test]

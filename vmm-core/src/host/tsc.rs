@@ -1,11 +1,13 @@
 //! The time stamp counter: the VMM's clock.
 //!
-//! How fast it counts is measured against PIT channel 2 once at boot. After that, ticks and
+//! How fast it counts is measured against PIT channel 2 once at boot, and against the
+//! power-management timer where there is one. After that, ticks and
 //! nanoseconds become each other with one multiplication.
 
 use core::arch::x86_64::_rdtsc;
 use core::hint::black_box;
 
+use super::acpi::fadt::PmTimer;
 use super::ports::Ports;
 use super::timer::PIT_HZ;
 
@@ -122,6 +124,44 @@ fn measure_once(ports: &mut impl Ports, now: &impl Fn() -> u64) -> Option<u64> {
     None
 }
 
+/// Ticks of the power-management timer in a second (ACPI 6.5, 4.8.3.3).
+const PM_HZ: u64 = 3_579_545;
+/// Its ticks that a measurement takes: 5 ms.
+const PM_SPAN: u32 = 17_898;
+
+/// As [`measure`], against the power-management timer.
+pub fn measure_by_pm(ports: &mut impl Ports, timer: PmTimer, now: impl Fn() -> u64) -> Option<u64> {
+    let mut found = [0; TRIES];
+    for hz in &mut found {
+        let mut look = || {
+            let before = now();
+            let count = ports.read_u32(timer.port);
+            (before.wrapping_add(now().wrapping_sub(before) / 2), count)
+        };
+        let start = look();
+        let passed = |count: u32| count.wrapping_sub(start.1) & timer.mask;
+        let end = (0..LOOKS).find_map(|_| {
+            for turn in 0..PAUSE {
+                black_box(turn);
+            }
+            Some(look()).filter(|(_, count)| passed(*count) >= PM_SPAN)
+        })?;
+        let ticks = end.0.wrapping_sub(start.0);
+        *hz = ticks.saturating_mul(PM_HZ) / u64::from(passed(end.1)).max(1);
+    }
+    found.sort_unstable();
+    Some(found[TRIES / 2])
+}
+
+/// The speed that two measurements come to. The interval timer's counts, unless it is more than
+/// a hundredth away from the power-management timer's: chipsets imitate the former.
+pub const fn agree(by_pit: u64, by_pm: Option<u64>) -> u64 {
+    match by_pm {
+        Some(by_pm) if by_pit.abs_diff(by_pm) > by_pm / 100 => by_pm,
+        _ => by_pit,
+    }
+}
+
 /// Both counters at the same moment.
 struct Sample {
     tsc: u64,
@@ -214,8 +254,59 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_pit_is_noticed() {
+    fn a_missing_timer_is_noticed() {
         assert_eq!(measure(&mut Nothing::default(), || 0), None);
+        let timer = PmTimer {
+            port: 0x608,
+            mask: 0xFF_FFFF,
+        };
+        assert_eq!(measure_by_pm(&mut Nothing::default(), timer, || 0), None);
+    }
+
+    #[test]
+    fn two_measurements_are_weighed() {
+        assert_eq!(agree(1000, Some(1009)), 1000);
+        assert_eq!(agree(1000, Some(1200)), 1200);
+        assert_eq!(agree(1000, None), 1000);
+    }
+
+    /// A power-management timer on a machine where every access takes 700 ns.
+    struct Pm {
+        ns: Rc<Cell<u64>>,
+        mask: u32,
+        first: u32,
+    }
+
+    impl Ports for Pm {
+        fn read_u8(&mut self, _: u16) -> u8 {
+            unreachable!("it has 32 bits")
+        }
+        fn read_u16(&mut self, _: u16) -> u16 {
+            unreachable!("it has 32 bits")
+        }
+        fn read_u32(&mut self, port: u16) -> u32 {
+            assert_eq!(port, 0x608);
+            self.ns.set(self.ns.get() + 700);
+            let ticks = (self.ns.get() as u128 * PM_HZ as u128 / NS as u128) as u32;
+            self.first.wrapping_add(ticks) & self.mask
+        }
+        fn write_u8(&mut self, _: u16, _: u8) {}
+        fn write_u16(&mut self, _: u16, _: u16) {}
+        fn write_u32(&mut self, _: u16, _: u32) {}
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8))]
+        #[test]
+        fn the_pm_timer_tells_the_speed_wherever_it_wraps(khz in 1_000u64..5_000_000, first: u32, short: bool) {
+            let ns = Rc::new(Cell::new(0));
+            let hz = khz * 1000;
+            let mask = if short { 0xFF_FFFF } else { u32::MAX };
+            let mut pm = Pm { ns: ns.clone(), mask, first };
+            let now = || (ns.get() as u128 * hz as u128 / NS as u128) as u64;
+            let measured = measure_by_pm(&mut pm, PmTimer { port: 0x608, mask }, now).unwrap();
+            prop_assert!(measured.abs_diff(hz) <= hz / 1000, "{measured} instead of {hz}");
+        }
     }
 
     proptest! {
