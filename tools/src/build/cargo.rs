@@ -11,6 +11,19 @@ use std::process::Command;
 
 use crate::setup::toolchain::Toolchain;
 
+/// What the workspace's root and cargo's home are called in the binaries, which are the same
+/// wherever they are built.
+const ROOT: &str = ".";
+const CARGO_HOME: &str = "/cargo";
+
+/// Where cargo keeps the sources of other people's crates.
+fn cargo_home() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    set("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| set("HOME").map(|home| Path::new(&home).join(".cargo")))
+}
+
 /// What to build, and with what. Knows no place on the machine.
 #[derive(Clone, Debug)]
 pub struct Recipe {
@@ -71,7 +84,11 @@ impl Recipe {
     /// The part of the content key that is the recipe itself. The files that
     /// the environment names go into the key by content.
     pub fn identity(&self) -> String {
-        format!("{:?} {:?}", self.arguments(), self.rustflags)
+        format!(
+            "{:?} {:?} {ROOT} {CARGO_HOME}",
+            self.arguments(),
+            self.rustflags
+        )
     }
 
     /// Where cargo leaves the file.
@@ -107,6 +124,12 @@ impl Recipe {
             "never"
         };
         let mut flags: Vec<OsString> = self.rustflags.iter().map(OsString::from).collect();
+        for (folder, name) in [(Some(root.to_path_buf()), ROOT), (cargo_home(), CARGO_HOME)] {
+            let Some(folder) = folder else { continue };
+            let mut flag = folder.into_os_string();
+            flag.push(format!("={name}"));
+            flags.extend(["--remap-path-prefix".into(), flag]);
+        }
         if let Some(linker) = &toolchain.linker {
             let mut flag = OsString::from("linker=");
             flag.push(linker);
