@@ -22,15 +22,19 @@ unsafe extern "C" {
     static rodata_end: u8;
     static image_end: u8;
     static stack_guard: u8;
+    static symbols_start: u8;
+    static symbols_end: u8;
 }
 
 fn image() -> ImageLayout {
-    let [text, rodata, data, end, guard] = [
+    let [text, rodata, data, end, guard, names, names_end] = [
         &raw const image_start,
         &raw const text_end,
         &raw const rodata_end,
         &raw const image_end,
         &raw const stack_guard,
+        &raw const symbols_start,
+        &raw const symbols_end,
     ]
     .map(|place| place as u64);
     ImageLayout {
@@ -38,6 +42,7 @@ fn image() -> ImageLayout {
         rodata: Span::new(rodata, data),
         data: Span::new(data, end),
         stack_guard: Span::sized(guard, PAGE),
+        symbols: Span::new(names, names_end),
     }
 }
 

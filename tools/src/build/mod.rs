@@ -8,6 +8,7 @@
 pub mod cache;
 pub mod cargo;
 pub mod key;
+mod symbols;
 
 use std::path::{Path, PathBuf};
 
@@ -90,5 +91,7 @@ fn build(
             recipe.what()
         )));
     }
-    cache.put(&key, recipe.binary(), &recipe.output(&target))
+    let output = recipe.output(&target);
+    symbols::add(&output).doing(|| format!("put names into {}", output.display()))?;
+    cache.put(&key, recipe.binary(), &output)
 }

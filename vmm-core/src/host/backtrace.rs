@@ -1,11 +1,15 @@
 //! Who called whom: the return addresses on the stack, found by the frame pointers that every
 //! function of the VMM keeps (System V ABI, AMD64, 3.2.2).
+//!
+//! The names of the functions are a text in the image, which the build puts there: a line each,
+//! the offset from the image's start in hexadecimal, a space and the name, in order. It ends with
+//! a zero byte.
 
 use core::arch::asm;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::paging;
+use super::paging::{self, ImageLayout};
 
 /// Callers that are shown.
 const MOST: usize = 24;
@@ -14,16 +18,20 @@ const MOST: usize = 24;
 /// the frame pointer is the guest's.
 const REACH: u64 = 256 << 10;
 
-/// Where the image starts; 0 as long as nobody has said.
+/// Where the image starts, and where the names are; 0 as long as nobody has said.
 static IMAGE: AtomicU64 = AtomicU64::new(0);
+static NAMES: AtomicU64 = AtomicU64::new(0);
+static NAMES_END: AtomicU64 = AtomicU64::new(0);
 
-/// Learns where the image starts, so that addresses can be told as its file has them.
-pub fn image_starts_at(start: u64) {
-    IMAGE.store(start, Ordering::Relaxed);
+/// Learns where the image and its names are.
+pub fn learn(image: &ImageLayout) {
+    IMAGE.store(image.whole().start.0, Ordering::Relaxed);
+    NAMES.store(image.symbols.start.0, Ordering::Relaxed);
+    NAMES_END.store(image.symbols.end.0, Ordering::Relaxed);
 }
 
-/// The callers of whoever shows this, a line each: `tollgate+OFFSET`, counted from the image's
-/// start, whatever its place in memory.
+/// The callers of whoever shows this, a line each: `NAME (tollgate+OFFSET)`, counted from the
+/// image's start, whatever its place in memory.
 pub struct Backtrace;
 
 impl fmt::Display for Backtrace {
@@ -46,11 +54,37 @@ impl fmt::Display for Backtrace {
         };
         let mut from = "called from";
         for address in callers(frame, word).take(MOST) {
-            write!(f, "\n  {from} tollgate+{:#x}", address.wrapping_sub(image))?;
+            let offset = address.wrapping_sub(image);
+            // The call stands before the address, and may be the function's last instruction.
+            let name = name(names(), offset.wrapping_sub(1)).unwrap_or("?");
+            write!(f, "\n  {from} {name} (tollgate+{offset:#x})")?;
             from = "       from";
         }
         Ok(())
     }
+}
+
+/// The image's text of names.
+fn names() -> &'static str {
+    let start = NAMES.load(Ordering::Relaxed);
+    let bytes = NAMES_END.load(Ordering::Relaxed).saturating_sub(start) as usize;
+    if start == 0 || bytes == 0 {
+        return "";
+    }
+    // SAFETY: `learn` was told that these are constants of the image, which is mapped.
+    let text = unsafe { core::slice::from_raw_parts(start as *const u8, bytes) };
+    let end = text.iter().position(|byte| *byte == 0).unwrap_or(bytes);
+    core::str::from_utf8(&text[..end]).unwrap_or_default()
+}
+
+/// The function that `offset` is in, by the text of names.
+fn name(names: &str, offset: u64) -> Option<&str> {
+    names
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .take_while(|(start, _)| u64::from_str_radix(start, 16).is_ok_and(|start| start <= offset))
+        .last()
+        .map(|(_, name)| name)
 }
 
 /// The return addresses from the frame at `frame` outwards. A frame is two words: where the
@@ -91,6 +125,17 @@ mod tests {
             [0xA],
             "a guest's is not followed"
         );
+    }
+
+    #[test]
+    fn an_address_is_in_the_last_function_that_starts_before_it() {
+        let names = "b8 entry\n1000 vmm_core::run\n1f00 <A as B>::c\n";
+        assert_eq!(name(names, 0xB7), None);
+        assert_eq!(name(names, 0xB8), Some("entry"));
+        assert_eq!(name(names, 0x1EFF), Some("vmm_core::run"));
+        assert_eq!(name(names, 0x5000), Some("<A as B>::c"));
+        assert_eq!(name("", 1), None);
+        assert_eq!(name("zz x\n\n", 1), None);
     }
 
     proptest! {

@@ -151,7 +151,7 @@ impl Machine {
             .map_err(InitError::Paging)?;
         // SAFETY: the plan maps the image by its parts and all RAM, the stack among it.
         unsafe { paging::install(root) }
-        backtrace::image_starts_at(image.whole().start.0);
+        backtrace::learn(image);
         if !screen_is_mapped {
             // SAFETY: now it is.
             unsafe { attach_screen(boot.display) }

@@ -87,6 +87,8 @@ pub struct ImageLayout {
     pub data: Span,
     /// The page below the boot stack.
     pub stack_guard: Span,
+    /// Among the constants, the names of the functions ([`super::backtrace`]).
+    pub symbols: Span,
 }
 
 impl ImageLayout {

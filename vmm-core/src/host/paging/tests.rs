@@ -35,6 +35,7 @@ fn image() -> ImageLayout {
         rodata: Span::new(MIB + 0x8000, MIB + 0x9000),
         data: Span::new(MIB + 0x9000, MIB + 0x20000),
         stack_guard: Span::new(MIB + 0xA000, MIB + 0xB000),
+        symbols: Span::default(),
     }
 }
 
