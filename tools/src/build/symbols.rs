@@ -12,8 +12,8 @@ use xmas_elf::sections::SectionData;
 use xmas_elf::symbol_table::{Entry, Type};
 
 const SECTION: &str = ".symbols";
-/// A line of the screen has room for this much of a name.
-const LONGEST: usize = 56;
+/// A line of the screen has room for this much of a name, and the address.
+const LONGEST: usize = 44;
 
 /// Fills the section of the file at `path`, if it has one.
 pub fn add(path: &Path) -> io::Result<()> {

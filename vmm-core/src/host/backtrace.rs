@@ -64,6 +64,12 @@ impl fmt::Display for Backtrace {
     }
 }
 
+/// The name of the function that `address` is in, if the image knows it.
+pub fn function(address: u64) -> Option<&'static str> {
+    let image = IMAGE.load(Ordering::Relaxed);
+    name(names(), address.checked_sub(image)?)
+}
+
 /// The image's text of names.
 fn names() -> &'static str {
     let start = NAMES.load(Ordering::Relaxed);

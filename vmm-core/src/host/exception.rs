@@ -6,6 +6,7 @@ use core::fmt;
 
 use x86_64::registers::control::Cr2;
 
+use super::backtrace;
 use super::ending;
 use super::idt::Frame;
 use super::paging;
@@ -92,6 +93,9 @@ impl<W: Fn(u64) -> Option<u64>> fmt::Display for Report<'_, W> {
             write!(f, " (error code {:#x})", frame.error_code)?;
         }
         write!(f, " in the VMM at RIP {:#x}", frame.rip)?;
+        if let Some(function) = backtrace::function(frame.rip) {
+            write!(f, " ({function})")?;
+        }
         if frame.vector == DOUBLE_FAULT && self.cr2.abs_diff(frame.rsp) < PAGE {
             write!(f, ": the stack is full")?;
         }
