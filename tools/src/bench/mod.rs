@@ -104,7 +104,7 @@ fn boot(policy: &Path, folder: &Path, options: &[&str]) -> Result<figures::Run> 
     let report = folder.join("report.json");
     let mut words = vec!["--report", report.to_str().unwrap_or_default()];
     words.extend(options);
-    words.extend(["--", "-append", "floor floor"]);
+    words.extend(["--", "-append", "tollgate floor"]);
     let output = vmm(policy, folder, &words)?;
     let report = std::fs::read(&report).doing(|| "read the report of the run".to_string())?;
     let report = serde_json::from_slice(&report)

@@ -58,12 +58,7 @@ impl Recipe {
             target: "x86_64-unknown-none",
             // Position-independent, as a Multiboot 2 loader may put it
             // anywhere; a panic finds its callers by the frame pointers.
-            rustflags: &[
-                "-C",
-                "relocation-model=pie",
-                "-C",
-                "force-frame-pointers=yes",
-            ],
+            rustflags: &["-C", "relocation-model=pie"],
             environment: vec![
                 ("VM_CONFIG", config.into()),
                 ("TOLLGATE_GUEST", guest.into()),

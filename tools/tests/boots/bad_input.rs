@@ -23,6 +23,7 @@ trials![
     a_write_beyond_memory_is_1_and_told,
     a_denied_port_reads_all_ones_and_is_told_with_the_stanza,
     a_crash_of_one_vm_leaves_the_other_alone,
+    a_panic_of_the_vmm_is_4_and_names_the_functions_it_came_through,
 ];
 
 fn a_cpu_without_svm_is_3_and_told() {
@@ -199,4 +200,15 @@ fn a_crash_of_one_vm_leaves_the_other_alone() {
         .shows("demo: crashed")
         .shows("other| demo: done")
         .shows("other: power-off");
+}
+
+fn a_panic_of_the_vmm_is_4_and_names_the_functions_it_came_through() {
+    vm("demo")
+        .args(["--", "-append", "tollgate panic"])
+        .run()
+        .ends_with(4)
+        .shows("the command line asks for it")
+        .shows("called from")
+        .shows("Hypervisor>::obey")
+        .shows("rust_entry");
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use libtest_mimic::Trial;
 use tools::workspace::Workspace;
 
-use crate::harness::{Boot, Outcome};
-use crate::in_a_vm::count;
+use crate::harness::Boot;
+use crate::in_a_vm::{count, text_of};
 
 /// What must come of a policy: exits that a VM has taken, by VM, and what the log says.
 struct Promise {
@@ -122,13 +122,13 @@ fn does_what_it_is_for(file: &std::path::Path) {
         .fold(Boot::policy(&text).run().ends_with(0), |outcome, says| {
             outcome.shows(says)
         });
-    let tour_ended = |outcome: &Outcome, vm: &str| {
-        let start = format!("{vm}| exercise: done");
-        outcome.lines.iter().any(|line| line.starts_with(&start))
-    };
     for vm in outcome.report["vms"].as_array().expect("VMs") {
         let vm = vm["name"].as_str().expect("a name");
-        assert!(tour_ended(&outcome, vm), "{vm} did not end its exercise");
+        let text = text_of(vm, &outcome);
+        assert!(
+            text.contains("exercise: done"),
+            "{vm} did not end its exercise:\n{text}"
+        );
     }
     for (vm, exit) in promise.exits {
         assert!(

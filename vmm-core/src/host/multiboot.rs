@@ -1,7 +1,7 @@
 //! What the boot loader tells: a Multiboot information block, read once into [`BootInfo`].
 //!
 //! The block is read through a closure, one byte at a time, and nothing in it is believed: a
-//! broken one is an error, never a fault. How a block looks is in [`version1`] and [`version2`].
+//! broken one is an error, never a fault. How a block looks is in `version1` and `version2`.
 
 mod version1;
 mod version2;

@@ -72,7 +72,7 @@ pub fn run(
     let mut hypervisor = Hypervisor::new(policy, svm, machine);
     hypervisor.create_vms(images);
     hypervisor.hello();
-    hypervisor.measure_floor();
+    hypervisor.obey_command_line();
     hypervisor.run()
 }
 
