@@ -51,6 +51,8 @@ impl Launch {
         let memory = self.memory_mib;
         // QUIRK: Bochs 2.7: a guest's triple fault is a panic of Bochs' own, and resets the whole
         // machine, instead of an exit, unless it is told otherwise. Its panics end it in all else.
+        // QUIRK: Debian's Bochs 2.7 opens ALSA even for a machine without sound, and aborts where
+        // there is no card.
         // QUIRK: Debian's Bochs 2.7 has no display that shows nothing. The one that serves VNC
         // viewers is the one that waits for nobody.
         format!(
@@ -67,6 +69,7 @@ impl Launch {
              display_library: rfb, options=\"timeout=0\"\n\
              mouse: enabled=0\n\
              speaker: enabled=0\n\
+             sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy\n\
              log: \"{log}\"\n\
              panic: action=fatal, cpu0=report\n\
              error: action=report\n\
