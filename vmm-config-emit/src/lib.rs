@@ -73,6 +73,10 @@ fn vm_policy(index: usize, vm: &Vm, file: &str) -> TokenStream {
     let (name, cmdline) = (&vm.name, &vm.cmdline);
     let (memory, asid, npt) = (memory(vm.memory), rules::decimal(vm.asid), vm.npt);
     let halted_is_crash = vm.halted == Halted::Crash;
+    let autostart = vm.autostart;
+    let restart = variant(vm.restart);
+    let restart_limit = rules::decimal(vm.restart_limit);
+    let weight = rules::decimal(vm.weight);
     let devices = devices(vm);
     let init = vmcb::name(index);
     let dispatch = dispatch::name(index);
@@ -89,6 +93,10 @@ fn vm_policy(index: usize, vm: &Vm, file: &str) -> TokenStream {
             asid: #asid,
             npt: #npt,
             halted_is_crash: #halted_is_crash,
+            autostart: #autostart,
+            restart: policy::Restart::#restart,
+            restart_limit: #restart_limit,
+            weight: #weight,
             tlb: #tlb,
             cpuid: &[#(#cpuid),*],
             devices: #devices,

@@ -129,7 +129,8 @@ impl<'l> Reader<'l> {
         }
         let key = match line.split_once(':')?.0 {
             "halted_is_crash" => "halted",
-            key @ ("name" | "cmdline" | "memory" | "asid" | "npt" | "tlb" | "devices") => key,
+            key @ ("name" | "cmdline" | "memory" | "asid" | "npt" | "tlb" | "devices"
+            | "autostart" | "restart" | "restart_limit" | "weight") => key,
             _ => return None,
         };
         Some(self.key(&vm.origins, key))

@@ -8,7 +8,7 @@ use std::fmt::{self, Display, Formatter};
 use intercepts::{VECTORS, msr_by_number};
 
 use crate::lowered::{CpuidRule, Gate, IoRule, Lowered, MsrRule, Origin, Origins, Vm};
-use crate::words::{Test, Word};
+use crate::words::{Restart, Test, Word};
 use crate::written::{Answer, Condition, CpuidChange, CpuidLeaf, Image};
 
 /// The column at which comments start.
@@ -89,9 +89,16 @@ impl Page<'_, '_> {
             ("tlb", format!("{:?}", vm.tlb.name())),
             ("devices", format!("{devices:?}")),
             ("halted", format!("{:?}", vm.halted.name())),
+            ("autostart", vm.autostart.to_string()),
+            ("restart", format!("{:?}", vm.restart.name())),
+            ("weight", vm.weight.to_string()),
             ("tsc_offset", vm.tsc_offset.to_string()),
         ] {
             self.key(key, &value, &vm.origins)?;
+        }
+        if vm.restart != Restart::Never {
+            let limit = vm.restart_limit.to_string();
+            self.key("restart_limit", &limit, &vm.origins)?;
         }
         if !vm.cpuid.is_empty() {
             self.cpuid(&vm.cpuid)?;

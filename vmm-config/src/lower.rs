@@ -12,7 +12,7 @@ use crate::lowered::{
 };
 use crate::resolve::{Gate as Resolved, Policy};
 use crate::source::{At, Source, Span};
-use crate::words::{Flush, IoAction};
+use crate::words::{Flush, IoAction, Restart};
 use crate::written::{self, Answer, Said};
 
 /// Lowers a policy that has passed every check.
@@ -125,6 +125,10 @@ fn vm(
         asid,
         npt,
         halted: written.halted,
+        autostart: written.autostart.value,
+        restart: written.restart,
+        restart_limit: restart_limit(written),
+        weight: written.weight,
         tsc_offset: written.tsc_offset,
         tlb: written.tlb.value,
         cpuid,
@@ -135,6 +139,15 @@ fn vm(
         gates,
         io,
         msrs,
+    }
+}
+
+/// How often a VM starts again, at most.
+fn restart_limit(vm: &written::Vm) -> u32 {
+    const USUAL: u32 = 3;
+    match vm.restart {
+        Restart::Never => 0,
+        _ => vm.restart_limit.map_or(USUAL, |limit| limit.value),
     }
 }
 

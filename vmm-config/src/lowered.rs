@@ -13,7 +13,7 @@ use intercepts::{Exit, Feature};
 use crate::finding::Report;
 use crate::machine::Machine;
 use crate::source::Source;
-use crate::words::{Device, Flush, Halted, IoAction, LogLevel, MsrAction, Then};
+use crate::words::{Device, Flush, Halted, IoAction, LogLevel, MsrAction, Restart, Then};
 use crate::written::{Answer, Condition, CpuidChange, CpuidLeaf, Image};
 
 /// A policy, checked and resolved.
@@ -63,6 +63,14 @@ pub struct Vm {
     pub npt: bool,
     /// What HLT with interrupts off means.
     pub halted: Halted,
+    /// Whether it starts by itself.
+    pub autostart: bool,
+    /// When it starts again.
+    pub restart: Restart,
+    /// How often at most.
+    pub restart_limit: u32,
+    /// Its share of the CPU, against those of others.
+    pub weight: u32,
     /// Added to the TSC that the guest reads, in ticks.
     pub tsc_offset: i64,
     /// What is flushed from the TLB when a translation changes.

@@ -111,6 +111,8 @@ rules! {
     CPUID_UNKEPT Warning "cpuid-unkept": "a feature that is shown is one that the VMM keeps for the guest";
     CPUID_SEEN Warning "cpuid-seen": "`[vm.cpuid]` works where the exit `cpuid` is intercepted";
     SHADOW_PAGING Error "shadow-paging" "15.25": "this version isolates memory by nested paging";
+    AUTOSTART Error "autostart": "at least one VM starts by itself";
+    RESTART_LIMIT Error "restart-limit": "`restart_limit` belongs to a VM that is restarted";
     MEMORY_PAGES Error "memory-pages": "guest memory is a whole number of 4 KiB pages";
     MEMORY_SIZE Error "memory-size": "a VM has from 2 MiB to 3 GiB of memory: kernels load at 1 MiB, and above 3 GiB a PC has devices";
     MEMORY_TOTAL Error "memory-total": "the VMs' memory together fits the target machine";

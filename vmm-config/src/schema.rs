@@ -13,7 +13,9 @@ use serde_json::{Map, Value, json};
 
 use self::parts::{any, choice, described, names, pattern, range, reference, table, words};
 use crate::machine::MACHINES;
-use crate::words::{Device, Flush, Halted, IoAction, LogLevel, MsrAction, Test, Then, Word};
+use crate::words::{
+    Device, Flush, Halted, IoAction, LogLevel, MsrAction, Restart, Test, Then, Word,
+};
 
 /// A leaf of CPUID, and perhaps a subleaf.
 const LEAF: &str = "^(0[xX])?[0-9a-fA-F_]+(\\.(0[xX])?[0-9a-fA-F_]+)?$";
@@ -157,6 +159,28 @@ fn vm() -> Value {
             (
                 "halted",
                 described("What HLT with interrupts off means", words::<Halted>()),
+            ),
+            (
+                "autostart",
+                described("Whether it starts by itself", json!({ "type": "boolean" })),
+            ),
+            (
+                "restart",
+                described("When it starts again after an end", words::<Restart>()),
+            ),
+            (
+                "restart_limit",
+                described(
+                    "How often it starts again at most; 3 if it is left out",
+                    json!({ "type": "integer", "minimum": 1, "maximum": 1_000_000 }),
+                ),
+            ),
+            (
+                "weight",
+                described(
+                    "Its share of the CPU while others are busy too, against their weights",
+                    json!({ "type": "integer", "minimum": 1, "maximum": 1000 }),
+                ),
             ),
             (
                 "tsc_offset",

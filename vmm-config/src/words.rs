@@ -27,7 +27,7 @@ macro_rules! words {
     )*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
-        #[serde(rename_all = "lowercase")]
+        #[serde(rename_all = "kebab-case")]
         pub enum $type {
             $(#[doc = concat!("`", $name, "`: ", $meaning, ".")] $variant,)*
         }
@@ -110,6 +110,13 @@ words! {
         Warn "warn" "also what is denied or odd";
         Info "info" "also what starts and ends";
         Debug "debug" "everything";
+    }
+
+    /// When a VM that has ended starts again.
+    Restart = "time to restart" {
+        Never "never" "an end is an end";
+        OnCrash "on-crash" "after a crash, or when the policy stopped it";
+        Always "always" "after every end but one that a person wants";
     }
 
     /// What HLT with interrupts off means.

@@ -8,7 +8,7 @@ use intercepts::{Action, CpuidFeature, Exit};
 
 use crate::machine::Machine;
 use crate::source::{At, Span};
-use crate::words::{Device, Flush, Halted, IoAction, LogLevel, MsrAction, Test, Then};
+use crate::words::{Device, Flush, Halted, IoAction, LogLevel, MsrAction, Restart, Test, Then};
 
 /// The keys that a table gives, and where; what is not here has its default.
 pub type Said = BTreeMap<&'static str, Span>;
@@ -148,6 +148,14 @@ pub struct Vm {
     pub devices: Vec<Device>,
     /// `halted`.
     pub halted: Halted,
+    /// `autostart`.
+    pub autostart: At<bool>,
+    /// `restart`.
+    pub restart: Restart,
+    /// `restart_limit`.
+    pub restart_limit: Option<At<u32>>,
+    /// `weight`.
+    pub weight: u32,
     /// `tsc_offset`, in ticks.
     pub tsc_offset: i64,
     /// `tlb`.

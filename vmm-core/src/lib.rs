@@ -27,4 +27,5 @@ pub mod sched;
 pub mod svm;
 pub mod vm;
 
-pub use hypervisor::{MAX_VMS, run};
+pub use hypervisor::run;
+pub use sched::MAX_VMS;

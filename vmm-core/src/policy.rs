@@ -47,6 +47,14 @@ pub struct VmPolicy {
     pub npt: bool,
     /// Whether HLT with interrupts off counts as a crash rather than as a good end.
     pub halted_is_crash: bool,
+    /// Whether it starts by itself.
+    pub autostart: bool,
+    /// When it starts again after an end.
+    pub restart: Restart,
+    /// How often at most.
+    pub restart_limit: u32,
+    /// Its share of the CPU while others are busy too, against their weights; not 0.
+    pub weight: u32,
     /// What is flushed from the TLB when a translation of the guest has changed.
     pub tlb: TlbFlush,
     /// Where the CPU that it sees differs from the VMM's own model, by leaf and ascending.
@@ -63,6 +71,17 @@ pub struct VmPolicy {
     pub msrs: &'static [MsrRule],
     /// What the CPU must offer, and which line of `vm.toml` wants it.
     pub needs: &'static [Need],
+}
+
+/// When a VM that has ended starts again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// Never.
+    Never,
+    /// After a crash, or when the policy stopped it.
+    OnCrash,
+    /// After every end but one that a person wants.
+    Always,
 }
 
 /// What is flushed from the TLB when a translation of the guest has changed (APM 15.16.1).

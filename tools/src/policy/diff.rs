@@ -122,6 +122,10 @@ fn facts(vm: &Vm) -> Vec<String> {
         format!("memory = {} KiB", vm.memory >> 10),
         format!("tlb = {}", vm.tlb.name()),
         format!("halted = {}", vm.halted.name()),
+        format!("autostart = {}", vm.autostart),
+        format!("restart = {}", vm.restart.name()),
+        format!("restart limit = {}", vm.restart_limit),
+        format!("weight = {}", vm.weight),
         format!("devices = {}", devices.join(" ")),
     ];
     for field in &vm.vmcb {

@@ -54,7 +54,7 @@ pub fn run(workspace: &Workspace, command: &RunBochs) -> Result<Status> {
         folder: folder.path().to_path_buf(),
     };
     let quit = if interactive {
-        "Ctrl-] q quits, Ctrl-C goes to the guest"
+        "Ctrl-] opens the console, Ctrl-] q quits, Ctrl-C goes to the guest"
     } else {
         "Ctrl-C quits"
     };

@@ -56,8 +56,8 @@ pub fn restore() {
     }
 }
 
-/// Finds what is meant for the tool among the keys: `Ctrl-] q`. After any
-/// other key both go to the machine, where Ctrl-] may mean something too.
+/// Finds what is meant for the tool among the keys: `q` right after Ctrl-]. The
+/// machine gets the Ctrl-] at once, since there it may open a console.
 #[derive(Debug, Default)]
 pub struct Keyboard {
     attention: bool,
@@ -67,17 +67,10 @@ impl Keyboard {
     /// Takes keys, adds what the machine gets to `passed`; true to quit.
     pub fn feed(&mut self, keys: &[u8], passed: &mut impl Extend<u8>) -> bool {
         for &key in keys {
-            if !self.attention && key == ATTENTION {
-                self.attention = true;
-                continue;
+            if self.attention && key == b'q' {
+                return true;
             }
-            if self.attention {
-                if key == b'q' {
-                    return true;
-                }
-                passed.extend([ATTENTION]);
-            }
-            self.attention = false;
+            self.attention = key == ATTENTION;
             passed.extend([key]);
         }
         false
@@ -102,14 +95,12 @@ mod tests {
 
     #[test]
     fn the_quit_keys_quit_also_when_they_come_apart() {
-        assert_eq!(feed(&[b"ab\x1d", b"q"]), (b"ab".to_vec(), true));
+        assert_eq!(feed(&[b"ab\x1d", b"q"]), (b"ab\x1d".to_vec(), true));
     }
 
     #[test]
-    fn attention_and_another_key_both_go_to_the_machine() {
-        assert_eq!(
-            feed(&[b"\x1dm", b"\x1d\x1dq"]),
-            (b"\x1dm\x1d\x1dq".to_vec(), false)
-        );
+    fn attention_goes_to_the_machine_without_waiting_for_another_key() {
+        assert_eq!(feed(&[b"\x1d"]), (b"\x1d".to_vec(), false));
+        assert_eq!(feed(&[b"\x1dm", b"q"]), (b"\x1dmq".to_vec(), false));
     }
 }

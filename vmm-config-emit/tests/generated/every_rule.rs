@@ -15,6 +15,10 @@ mod policy {
                 asid: 1,
                 npt: true,
                 halted_is_crash: false,
+                autostart: true,
+                restart: policy::Restart::Never,
+                restart_limit: 0,
+                weight: 1,
                 tlb: policy::TlbFlush::All,
                 cpuid: &[
                     policy::CpuidRule {

@@ -36,6 +36,8 @@ const CHECKS: &[Check] = &[
     vms::asids_differ,
     vms::asids_suffice,
     vms::nested_paging,
+    vms::one_starts,
+    vms::limit_has_restarts,
     cpuid::flush_is_possible,
     cpuid::given_once,
     cpuid::subleaf_exists,

@@ -6,6 +6,7 @@ use crate::finding::Findings;
 use crate::limits;
 use crate::resolve::Policy;
 use crate::rules;
+use crate::words::Restart;
 use crate::written::Image;
 
 const KIB: u64 = 1 << 10;
@@ -113,6 +114,39 @@ pub(super) fn nested_paging(policy: &Policy, found: &mut Findings<'_>) {
                     "shadow paging is not in this version",
                 )
                 .help("write `npt = true`");
+        }
+    }
+}
+
+/// There is something to run.
+pub(super) fn one_starts(policy: &Policy, found: &mut Findings<'_>) {
+    let vms = &policy.document.vms;
+    if let Some(last) = vms.last()
+        && vms.iter().all(|vm| !vm.autostart.value)
+    {
+        found
+            .add(
+                &rules::AUTOSTART,
+                last.autostart.span,
+                "no VM starts by itself",
+            )
+            .help("write `autostart = true` for one of them");
+    }
+}
+
+/// A number of restarts is for a VM that is restarted.
+pub(super) fn limit_has_restarts(policy: &Policy, found: &mut Findings<'_>) {
+    for vm in &policy.document.vms {
+        if let Some(limit) = vm.restart_limit
+            && vm.restart == Restart::Never
+        {
+            found
+                .add(
+                    &rules::RESTART_LIMIT,
+                    limit.span,
+                    format!("`{}` is never restarted", vm.name.value),
+                )
+                .help("add `restart = \"on-crash\"`, or leave `restart_limit` out");
         }
     }
 }

@@ -9,10 +9,10 @@ use super::{note, units};
 use crate::near;
 use crate::rules;
 use crate::source::{At, Span};
-use crate::words::{Device, Flush, Halted, MsrAction, Word};
+use crate::words::{Device, Flush, Halted, MsrAction, Restart, Word};
 use crate::written::{Image, IoRule, MsrRule, Said, Set, Vm};
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 18] = [
     "name",
     "image",
     "cmdline",
@@ -22,6 +22,10 @@ const KEYS: [&str; 14] = [
     "intercepts",
     "devices",
     "halted",
+    "autostart",
+    "restart",
+    "restart_limit",
+    "weight",
     "tsc_offset",
     "tlb",
     "cpuid",
@@ -44,6 +48,10 @@ impl Reader<'_, '_> {
             set: sets.len(),
             devices: Device::ALL.to_vec(),
             halted: Halted::End,
+            autostart: At::new(true, header),
+            restart: Restart::Never,
+            restart_limit: None,
+            weight: 1,
             tsc_offset: 0,
             tlb: At::new(Flush::Auto, header),
             cpuid: Vec::new(),
@@ -82,6 +90,22 @@ impl Reader<'_, '_> {
                         vm.halted = halted.value;
                     }
                 }
+                "autostart" => replace(&mut vm.autostart, self.flag(value)),
+                "restart" => {
+                    if let Some(restart) = self.word(value, &rules::UNKNOWN_WORD) {
+                        vm.restart = restart.value;
+                    }
+                }
+                "restart_limit" => {
+                    vm.restart_limit = self
+                        .number(value, "number of restarts", 1..=1_000_000)
+                        .map(|limit| limit.map(|number| number as u32));
+                }
+                "weight" => replace(
+                    &mut vm.weight,
+                    self.number(value, "weight", 1..=1000)
+                        .map(|weight| weight.value as u32),
+                ),
                 "tsc_offset" => replace(
                     &mut vm.tsc_offset,
                     self.number(value, "TSC offset", i64::MIN.into()..=i64::MAX.into())

@@ -38,6 +38,9 @@ memory = "8 MiB"
 npt = true
 devices = ["pic", "pit"]
 halted = "crash"
+restart = "on-crash"
+restart_limit = 7
+weight = 30
 tsc_offset = -5
 intercepts = { hlt = "stop" }
 [irq]

@@ -1,5 +1,9 @@
-//! What a person says to the VMM itself, rather than to a guest.
+//! What a person says to the VMM itself, rather than to a guest, and what is said back.
 
-mod escape;
+mod chord;
+mod keys;
+mod view;
 
-pub use escape::{Escape, Typed};
+pub use chord::{Chord, LET_GO, Pressed};
+pub use keys::{Keys, Order, Typed};
+pub use view::{HEADING, HELP, Row, Sample};

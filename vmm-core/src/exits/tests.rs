@@ -19,7 +19,7 @@ use super::*;
 use crate::addr::Gpa;
 use crate::devices::{DeviceSet, Devices, UnixTime};
 use crate::host::tsc::Tsc;
-use crate::policy::{Dispatch, IoAction, IoRule, MsrAction, MsrRule, TlbFlush, VmPolicy};
+use crate::policy::{Dispatch, IoAction, IoRule, MsrAction, MsrRule, Restart, TlbFlush, VmPolicy};
 use crate::vm::clock::GuestClock;
 use crate::vm::cpuid::CpuidModel;
 use crate::vm::denials::Denials;
@@ -41,6 +41,10 @@ const QUIET: VmPolicy = VmPolicy {
     tlb: TlbFlush::Auto,
     cpuid: &[],
     halted_is_crash: false,
+    autostart: true,
+    restart: Restart::Never,
+    restart_limit: 0,
+    weight: 1,
     devices: DeviceSet::all(),
     init_vmcb: |_| (),
     dispatch: &DISPATCH,
@@ -78,6 +82,7 @@ fn guest(policy: &'static VmPolicy, code: &[u8]) -> Instance {
         stats: Stats::default(),
         denials: Denials::default(),
         state: State::Runnable,
+        paused: false,
         end: None,
         awaits_end_of_interrupt: false,
         retry_soon: false,

@@ -52,8 +52,13 @@ pub fn line(level: Level, text: fmt::Arguments<'_>) {
         Level::Info => "",
         Level::Debug => "debug: ",
     };
+    say(format_args!("{mark}{text}"));
+}
+
+/// Writes a line that a person has asked for, whatever the level.
+pub fn say(text: fmt::Arguments<'_>) {
     // The writer has no errors, and what `text` shows has its say in what it writes alone.
-    let _ = writeln!(Voice, "{mark}{text}");
+    let _ = writeln!(Voice, "{text}");
 }
 
 /// Writes what the guest of the VM `name` sent over its serial port, as it comes.

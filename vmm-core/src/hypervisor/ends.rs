@@ -1,52 +1,96 @@
-//! The end of a VM, and of everything: what is said, and the status.
+//! The end of a VM, and of everything: what is said, what is given back, and the status.
 
-use super::Hypervisor;
+use super::{Guest, Hypervisor};
 use crate::host::ending::{self, Status};
 use crate::host::log::{self, Level};
 use crate::host::record;
-use crate::vm::{End, Vm};
+use crate::info;
+use crate::policy::{Restart, VmPolicy};
+use crate::vm::create::{self, free_piece};
+use crate::vm::stats::Stats;
+use crate::vm::{End, How};
 
 impl Hypervisor {
-    /// Tells of each VM that has ended since the last call; `true` when all have.
-    pub(super) fn report_ends(&mut self) -> bool {
-        let mut all_ended = true;
-        for guest in &mut self.guests {
-            match &guest.instance.vm.end {
-                Some(end) if !guest.reported => {
-                    report_end(&guest.instance.vm, end);
-                    guest.reported = true;
+    /// Buries the VMs whose lives have ended, and starts again those that are to.
+    pub(super) fn see_to_ends(&mut self) {
+        for index in 0..self.guests.len() {
+            if let Some(end) = self.guests[index].vm().and_then(|vm| vm.end.take()) {
+                self.bury(index, &end);
+                if starts_again(self.guests[index], end.how) {
+                    self.start_vm(index);
                 }
-                Some(_) => {}
-                None => all_ended = false,
             }
         }
-        all_ended
     }
 
-    /// All VMs have ended, or the person wants it so: the counts of those that live, and the
+    /// Tells of a VM's end, and gives back all that it had.
+    fn bury(&mut self, index: usize, end: &End) {
+        if index == self.focus {
+            self.paint();
+        }
+        if self.loaded == Some(index) {
+            self.unload();
+        }
+        let guest = &mut *self.guests[index];
+        guest.ended = Some(end.how);
+        guest.forget_input();
+        let Some(life) = guest.life.take() else {
+            return;
+        };
+        guest.past.add_all(&life.instance.vm.stats);
+        life.instance.vm.report_denials();
+        create::destroy(&life.instance, &mut self.machine.frames);
+        // SAFETY: `start_vm` placed it there, and `take` was the last to know where it is.
+        unsafe { free_piece(&mut self.machine.frames, life) };
+        report_end(guest, end);
+    }
+
+    /// All VMs are off, or the person wants it so: the counts of those that live, and the
     /// status, for which living is no fault.
     pub(super) fn finish(mut self) -> ! {
         self.paint();
         self.unload();
-        for guest in self.guests.iter().filter(|guest| !guest.reported) {
-            guest.instance.vm.report_denials();
-            send_exits(&guest.instance.vm);
+        for guest in &mut self.guests {
+            if let Some(life) = guest.life.take() {
+                life.instance.vm.report_denials();
+                guest.past.add_all(&life.instance.vm.stats);
+                send_exits(guest.policy, &guest.past);
+            }
         }
-        let is_good = self.guests.iter().all(|guest| {
-            guest
-                .instance
-                .vm
-                .end
-                .as_ref()
-                .is_none_or(|end| end.how.is_good())
-        });
-        ending::done(if is_good { Status::Good } else { Status::Bad })
+        let mut ends = self.guests.iter().filter_map(|guest| guest.ended);
+        ending::done(if ends.all(How::is_good) {
+            Status::Good
+        } else {
+            Status::Bad
+        })
     }
 }
 
+/// Whether a VM that has ended so is to start again, by a person's word or by the policy's.
+fn starts_again(guest: &mut Guest, how: How) -> bool {
+    if core::mem::take(&mut guest.start_again) {
+        return true;
+    }
+    let wanted = match guest.policy.restart {
+        Restart::Never => false,
+        Restart::OnCrash => !how.is_good(),
+        Restart::Always => how != How::TurnedOff,
+    };
+    let limit = guest.policy.restart_limit;
+    if wanted && guest.restarts < limit {
+        guest.restarts += 1;
+        info!(
+            "{}: starts again, {} of {limit} times",
+            guest.policy.name, guest.restarts
+        );
+        return true;
+    }
+    false
+}
+
 /// One VM's end, on the log and as records.
-fn report_end(vm: &Vm, end: &End) {
-    let name = vm.policy.name;
+fn report_end(guest: &Guest, end: &End) {
+    let name = guest.policy.name;
     log::line(
         if end.how.is_good() {
             Level::Info
@@ -55,8 +99,7 @@ fn report_end(vm: &Vm, end: &End) {
         },
         format_args!("{name}: {}: {}", end.how.name(), end.reason),
     );
-    vm.report_denials();
-    send_exits(vm);
+    send_exits(guest.policy, &guest.past);
     record::send("ended", |record| {
         record.text("vm", name);
         record.text("how", end.how.name());
@@ -65,18 +108,18 @@ fn report_end(vm: &Vm, end: &End) {
     });
 }
 
-/// What a VM stopped for, as a record.
-fn send_exits(vm: &Vm) {
+/// What a VM stopped for in all of its lives, as a record.
+fn send_exits(policy: &VmPolicy, stats: &Stats) {
     record::send("exits", |record| {
-        record.text("vm", vm.policy.name);
-        record.objects("exits", vm.stats.iter(), |object, (exit, count)| {
+        record.text("vm", policy.name);
+        record.objects("exits", stats.iter(), |object, (exit, count)| {
             object.text("name", exit.name);
             object.number("code", exit.code as u64);
             object.number("count", count.count);
             object.number("cycles", count.cycles);
         });
-        let vmm = vm.stats.vmm_cycles();
-        record.number("guest_cycles", vm.stats.run_cycles.saturating_sub(vmm));
+        let vmm = stats.vmm_cycles();
+        record.number("guest_cycles", stats.run_cycles.saturating_sub(vmm));
         record.number("vmm_cycles", vmm);
     });
 }

@@ -3,8 +3,9 @@
 //! Between two turns the VMM takes the machine's interrupts, brings every VM's timers up to
 //! date, paints the screen, and decides who runs next. APM 15.4, 15.5, 15.17.
 
+mod console;
 mod ends;
-mod input;
+mod guest;
 mod routes;
 mod start;
 
@@ -14,41 +15,30 @@ use heapless::Vec;
 use intercepts::vmcb::Vmcb;
 
 use crate::addr::{Gpa, Hpa};
-use crate::devices::DeviceSet;
+use crate::console::{Chord, Keys};
+use crate::devices::{DeviceSet, UnixTime};
 use crate::exits::interrupt;
 use crate::host::ending;
 use crate::host::irq::{self, Held, LineSet};
 use crate::host::log::{self, Level};
 use crate::host::screen::{CELLS, Cell, SCREEN};
-use crate::host::{Machine, tsc};
+use crate::host::serial::COM1;
+use crate::host::{Machine, rtc, tsc};
 use crate::policy::{LogLevel, Policy};
-use crate::sched::Scheduler;
-use crate::svm::debug_registers::DebugRegisters;
+use crate::sched::{MAX_VMS, Scheduler};
 use crate::svm::features::{self, Svm};
 use crate::svm::instructions::{self, FxImage, clgi, vmload, vmsave};
 use crate::svm::switch;
-use crate::svm::tsc_aux::TscAux;
 use crate::vm::Instance;
 use crate::vm::create::piece;
 use crate::warn;
-use input::Input;
+use guest::{Guest, Life};
 use routes::Routes;
 
-/// Most VMs that a policy may have.
-pub const MAX_VMS: usize = 64;
 /// The screen is painted every so many ns: 25 times a second.
 const FRAME_NS: u64 = 40_000_000;
 /// After so many ns a guest has left an interrupt shadow.
 const RETRY_NS: u64 = 5_000;
-
-/// What a vCPU has in the CPU beside what VMRUN and the world switch carry.
-struct Guest {
-    instance: Instance,
-    fpu: FxImage,
-    debug: DebugRegisters,
-    tsc_aux: TscAux,
-    reported: bool,
-}
 
 /// Runs the policy on this machine. `images` holds each VM's linked image, if it has one.
 pub fn run(
@@ -92,6 +82,11 @@ fn cpuid(leaf: u32) -> [u32; 4] {
     [answer.eax, answer.ebx, answer.ecx, answer.edx]
 }
 
+/// How long a VM runs while others wait.
+fn quantum_ns(policy: &Policy) -> u64 {
+    u64::from(policy.quantum_us) * 1000
+}
+
 struct Hypervisor {
     policy: &'static Policy,
     svm: Svm,
@@ -105,7 +100,9 @@ struct Hypervisor {
     loaded: Option<usize>,
     /// Whose screen and keyboard the person has.
     focus: usize,
-    input: Input,
+    keys: Keys,
+    chord: Chord,
+    quit: bool,
     routes: Routes,
     /// When the current turn ends, and when the screen is painted next: ns of [`Self::now`].
     turn_ends: u64,
@@ -113,6 +110,8 @@ struct Hypervisor {
     /// When the host timer will interrupt.
     armed: Option<u64>,
     started: u64,
+    /// The date when the VMM began to run VMs.
+    wall: UnixTime,
 }
 
 impl Hypervisor {
@@ -135,23 +134,27 @@ impl Hypervisor {
             clgi();
         }
         FxImage::enable();
+        let quantum_ticks = machine.tsc.ticks(quantum_ns(policy));
         let routes = Routes::open(policy.routes, &mut machine.pic);
         Hypervisor {
             policy,
             svm,
-            machine,
             free_at_first,
             host_state,
             guests: Vec::new(),
-            scheduler: Scheduler::default(),
+            scheduler: Scheduler::new(quantum_ticks),
             loaded: None,
-            focus: 0,
-            input: Input::default(),
+            focus: policy.vms.iter().position(|vm| vm.autostart).unwrap_or(0),
+            keys: Keys::default(),
+            chord: Chord::default(),
+            quit: false,
             routes,
             turn_ends: 0,
             paint_at: 0,
             armed: None,
             started: tsc::now(),
+            wall: rtc::now(),
+            machine,
         }
     }
 
@@ -170,19 +173,22 @@ impl Hypervisor {
                 self.paint();
                 self.paint_at = now + FRAME_NS;
             }
-            if self.report_ends() || self.input.wants_to_quit() {
+            self.see_to_ends();
+            let all_off = self.guests.iter().all(|guest| guest.life.is_none());
+            // Whoever is at the console may yet start one.
+            if self.quit || all_off && !self.keys.is_open() {
                 self.finish();
             }
             let stay = now < self.turn_ends;
             let guests = &self.guests;
             let last = self.scheduler.last();
-            let next = self.scheduler.pick(guests.len(), stay, |index| {
-                guests[index].instance.vm.is_runnable()
-            });
+            let next = self
+                .scheduler
+                .pick(guests.len(), stay, |index| guests[index].is_runnable());
             match next {
                 Some(index) => {
                     if last != next || !stay {
-                        self.turn_ends = now + u64::from(self.policy.quantum_us) * 1000;
+                        self.turn_ends = now + quantum_ns(self.policy);
                     }
                     self.arm(now, next);
                     self.turn(index);
@@ -200,7 +206,10 @@ impl Hypervisor {
     /// Lets a VM run until an exit wants the VMM.
     fn turn(&mut self, index: usize) {
         self.load(index);
-        let instance = &mut self.guests[index].instance;
+        let Some(life) = &mut self.guests[index].life else {
+            return;
+        };
+        let instance = &mut life.instance;
         let Instance { vcpu, vm } = instance;
         vm.retry_soon = false;
         vcpu.forget_code_page();
@@ -209,13 +218,15 @@ impl Hypervisor {
             self.machine.timer.arm(RETRY_NS);
             self.armed = None;
         }
-        let instance = &mut self.guests[index].instance;
         let started = tsc::now();
         // SAFETY: SVM is enabled with a host save area, GIF is 0 and IF 1 since `new`; the
         // instance is loaded, which also put aside the gates with IST; its VMCB passed
         // `validate`.
         unsafe { switch::run(instance) };
-        instance.vm.stats.run_cycles += tsc::now().wrapping_sub(started);
+        let ticks = tsc::now().wrapping_sub(started);
+        instance.vm.stats.run_cycles += ticks;
+        let weight = instance.vm.policy.weight;
+        self.scheduler.charge(index, ticks, weight);
         if instance.vm.retry_soon {
             self.machine.timer.arm(RETRY_NS);
             self.armed = None;
@@ -229,12 +240,14 @@ impl Hypervisor {
         }
         self.store_loaded();
         self.machine.cpu.use_ist(false);
-        let guest = &mut self.guests[index];
-        guest.fpu.restore();
-        guest.debug.load();
-        guest.tsc_aux.load();
+        let Some(life) = &self.guests[index].life else {
+            return;
+        };
+        life.fpu.restore();
+        life.debug.load();
+        life.tsc_aux.load();
         // SAFETY: the address is that of the vCPU's VMCB, and no gate uses IST any more.
-        unsafe { vmload(guest.instance.vcpu.vmcb_pa()) };
+        unsafe { vmload(life.instance.vcpu.vmcb_pa()) };
         self.loaded = Some(index);
     }
 
@@ -250,16 +263,14 @@ impl Hypervisor {
     }
 
     fn store_loaded(&mut self) {
-        if let Some(guest) = self
-            .loaded
-            .take()
-            .and_then(|index| self.guests.get_mut(index))
-        {
-            guest.fpu.save();
-            guest.debug.store();
-            guest.tsc_aux.store();
+        let loaded = self.loaded.take();
+        let guest = loaded.and_then(|index| self.guests.get_mut(index));
+        if let Some(life) = guest.and_then(|guest| guest.life.as_mut()) {
+            life.fpu.save();
+            life.debug.store();
+            life.tsc_aux.store();
             // SAFETY: the address is that of the vCPU's VMCB.
-            unsafe { vmsave(guest.instance.vcpu.vmcb_pa()) };
+            unsafe { vmsave(life.instance.vcpu.vmcb_pa()) };
         }
     }
 
@@ -268,9 +279,21 @@ impl Hypervisor {
         if lines.contains(irq::TIMER) {
             self.armed = None;
         }
-        self.input.take(lines, &mut self.machine.keyboard);
-        if let Some(guest) = self.guests.get_mut(self.focus) {
-            self.input.give(&mut guest.instance.vm.devices);
+        if lines.contains(irq::KEYBOARD) {
+            while let Some(byte) = self.machine.keyboard.read() {
+                self.pressed(byte);
+            }
+        }
+        if lines.contains(irq::COM1) {
+            loop {
+                let Some(byte) = COM1.lock().read() else {
+                    break;
+                };
+                self.typed(byte);
+            }
+        }
+        for guest in &mut self.guests {
+            guest.give_input();
         }
         self.routes.deliver(lines, &mut self.guests);
         self.routes.reopen(&mut self.guests, &mut self.machine.pic);
@@ -284,8 +307,7 @@ impl Hypervisor {
     /// Moves every VM's timers to its own time, and wakes those that an interrupt waits for.
     fn bring_up_to_date(&mut self) {
         for guest in &mut self.guests {
-            let vm = &mut guest.instance.vm;
-            if vm.end.is_none() {
+            if let Some(vm) = guest.vm().filter(|vm| !vm.paused) {
                 vm.devices.advance(vm.clock.now());
                 vm.wake();
             }
@@ -298,8 +320,11 @@ impl Hypervisor {
         let mut due = self.paint_at;
         let mut contended = false;
         for (index, guest) in self.guests.iter().enumerate() {
-            let vm = &guest.instance.vm;
-            if vm.end.is_some() {
+            let Some(life) = guest.life.as_ref() else {
+                continue;
+            };
+            let vm = &life.instance.vm;
+            if vm.paused {
                 continue;
             }
             contended |= Some(index) != running && vm.is_runnable();
@@ -319,11 +344,15 @@ impl Hypervisor {
     /// Shows the page that the VM in focus has in its text memory.
     fn paint(&mut self) {
         const TEXT: u64 = 0xb_8000;
-        let Some(guest) = self.guests.get(self.focus) else {
+        if self.keys.is_open() {
+            return;
+        }
+        let guest = self.guests.get(self.focus);
+        let Some(life) = guest.and_then(|guest| guest.life.as_ref()) else {
             return;
         };
-        let vm = &guest.instance.vm;
-        if vm.end.is_some() || !vm.policy.devices.contains(DeviceSet::VGA) {
+        let vm = &life.instance.vm;
+        if !vm.policy.devices.contains(DeviceSet::VGA) {
             return;
         }
         let start = vm.devices.vga.start_address();

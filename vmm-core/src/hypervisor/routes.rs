@@ -44,8 +44,8 @@ impl Routes {
     pub fn deliver(&mut self, lines: LineSet, guests: &mut [&'static mut Guest]) {
         for line in lines.iter() {
             let owner = self.owners[usize::from(line)];
-            if let Some(guest) = owner.and_then(|index| guests.get_mut(index)) {
-                let vm = &mut guest.instance.vm;
+            let guest = owner.and_then(|index| guests.get_mut(index));
+            if let Some(vm) = guest.and_then(|guest| guest.vm()) {
                 vm.devices.pic.pulse(line);
                 vm.awaits_end_of_interrupt = true;
                 self.waiting.0 |= 1 << line;
@@ -60,13 +60,13 @@ impl Routes {
         }
         let waiting = self.waiting;
         for (index, guest) in guests.iter_mut().enumerate() {
-            let vm = &mut guest.instance.vm;
+            let Some(vm) = guest.vm() else { continue };
             vm.awaits_end_of_interrupt = false;
             for line in waiting.iter() {
                 if self.owners[usize::from(line)] != Some(index) {
                     continue;
                 }
-                if vm.end.is_some() || vm.devices.pic.is_busy(line) {
+                if vm.devices.pic.is_busy(line) {
                     vm.awaits_end_of_interrupt = true;
                 } else {
                     vm.devices.pic.set_line(line, false);

@@ -2,9 +2,12 @@
 
 use intercepts::Feature;
 
-use super::{Guest, Hypervisor, MAX_VMS, cpuid};
+use super::{Guest, Hypervisor, Life, MAX_VMS, cpuid};
 use crate::addr::PAGE;
-use crate::host::{ending, record, rtc};
+use crate::devices::{SECOND, UnixTime};
+use crate::error;
+use crate::host::frames::Frames;
+use crate::host::{ending, record};
 use crate::info;
 use crate::policy::VmPolicy;
 use crate::svm::debug_registers::DebugRegisters;
@@ -12,7 +15,8 @@ use crate::svm::features::{self, Svm};
 use crate::svm::floor;
 use crate::svm::instructions::FxImage;
 use crate::svm::tsc_aux::TscAux;
-use crate::vm::create::{self, Surroundings, piece};
+use crate::vm::Instance;
+use crate::vm::create::{self, Surroundings, TooLittleMemory, piece};
 use crate::vm::loader::Module;
 
 /// Refuses to run a VM that relies on what this CPU lacks, naming the line that does.
@@ -36,49 +40,61 @@ pub(super) fn check_needs(vm: &VmPolicy, svm: &Svm) {
 }
 
 impl Hypervisor {
+    /// Makes a place for every VM, and starts those that start by themselves. A machine that
+    /// lacks the memory for that is refused.
     pub(super) fn create_vms(&mut self, images: &'static [Option<&'static [u8]>]) {
-        let wall = rtc::now();
         for (index, policy) in self.policy.vms.iter().enumerate() {
             let linked = images.get(index).copied().flatten();
             let image = self.boot_module(policy.name).or(linked).unwrap_or_default();
-            let modules: [Module<'_>; 0] = [];
-            let mut around = Surroundings {
-                frames: &mut self.machine.frames,
-                svm: self.svm,
-                tsc: self.machine.tsc,
-                cpuid,
-                wall,
-            };
-            let instance = match create::create(policy, image, &modules, &mut around) {
-                Ok(instance) => instance,
-                Err(error) => ending::refused(error),
-            };
-            let guest = Guest {
-                instance,
-                fpu: FxImage::reset(),
-                debug: DebugRegisters::default(),
-                tsc_aux: TscAux::new(features::has(cpuid, Feature::RDTSCP)),
-                reported: false,
-            };
-            let placed = piece(&mut self.machine.frames, guest);
+            let placed = piece(&mut self.machine.frames, Guest::new(policy, image));
             let Some((guest, _)) = placed else {
                 ending::refused(format_args!("no memory left for VM `{}`", policy.name));
             };
-            info!(
-                "{}: {} KiB of memory, ASID {}, {}",
-                policy.name,
-                policy.memory >> 10,
-                policy.asid,
-                if policy.npt {
-                    "nested paging"
-                } else {
-                    "shadow paging"
-                },
-            );
             if self.guests.push(guest).is_err() {
                 ending::refused(format_args!("more than {MAX_VMS} VMs"));
             }
+            if policy.autostart
+                && let Err(error) = self.give_life(index)
+            {
+                ending::refused(error);
+            }
         }
+    }
+
+    /// Starts a VM that is off, if there is the memory for it.
+    pub(super) fn start_vm(&mut self, index: usize) {
+        if let Err(error) = self.give_life(index) {
+            error!("{error}");
+        }
+    }
+
+    fn give_life(&mut self, index: usize) -> Result<(), TooLittleMemory> {
+        let wall = UnixTime(self.wall.0 + self.now() / SECOND);
+        let guest = &mut *self.guests[index];
+        let policy = guest.policy;
+        let modules: [Module<'_>; 0] = [];
+        let mut around = Surroundings {
+            frames: &mut self.machine.frames,
+            svm: self.svm,
+            tsc: self.machine.tsc,
+            cpuid,
+            wall,
+        };
+        let instance = create::create(policy, guest.image, &modules, &mut around)?;
+        guest.life = Some(place(instance, &mut self.machine.frames)?);
+        guest.ended = None;
+        info!(
+            "{}: {} KiB of memory, ASID {}, {}",
+            policy.name,
+            policy.memory >> 10,
+            policy.asid,
+            if policy.npt {
+                "nested paging"
+            } else {
+                "shadow paging"
+            },
+        );
+        Ok(())
     }
 
     /// The boot module whose string gives it to VM `name`: `FILE image=NAME`.
@@ -102,10 +118,10 @@ impl Hypervisor {
     pub(super) fn hello(&self) {
         let machine = &self.machine;
         let guests: u64 = self
-            .policy
-            .vms
+            .guests
             .iter()
-            .map(|vm| vm.memory.next_multiple_of(PAGE))
+            .filter(|guest| guest.life.is_some())
+            .map(|guest| guest.policy.memory.next_multiple_of(PAGE))
             .sum();
         let taken = self.free_at_first - machine.frames.free_bytes() - guests;
         record::send("hello", |record| {
@@ -133,11 +149,35 @@ impl Hypervisor {
     fn measure_floor(&mut self) {
         const ROUNDS: u64 = 10_000;
         self.load(0);
+        let Some(life) = &mut self.guests[0].life else {
+            return;
+        };
         // SAFETY: as in `turn`; the VMs are new.
-        let ticks = unsafe { floor::measure(&mut self.guests[0].instance, ROUNDS) };
+        let ticks = unsafe { floor::measure(&mut life.instance, ROUNDS) };
         record::send("floor", |record| {
             record.number("rounds", ROUNDS);
             record.number("ticks", ticks.unwrap_or(0));
         });
     }
+}
+
+/// A life of its own for `instance`; without room for it, all that the instance has goes back.
+fn place(instance: Instance, frames: &mut Frames) -> Result<&'static mut Life, TooLittleMemory> {
+    let bytes = size_of::<Life>() as u64;
+    let too_little = TooLittleMemory {
+        name: instance.vm.policy.name,
+        wanted: bytes,
+        largest: frames.largest(PAGE),
+    };
+    if too_little.largest < bytes {
+        create::destroy(&instance, frames);
+        return Err(too_little);
+    }
+    let life = Life {
+        instance,
+        fpu: FxImage::reset(),
+        debug: DebugRegisters::default(),
+        tsc_aux: TscAux::new(features::has(cpuid, Feature::RDTSCP)),
+    };
+    piece(frames, life).map(|(life, _)| life).ok_or(too_little)
 }

@@ -24,12 +24,40 @@ pub trait TablePages {
     fn allocate(&mut self) -> Option<Hpa>;
     /// The table at an address that `allocate` returned.
     fn table(&mut self, at: Hpa) -> &mut Table;
+    /// Takes back a page that `allocate` returned; nothing points to it any more.
+    fn give_back(&mut self, at: Hpa);
 }
 
-/// Builds tables that map guest-physical `0..bytes` to `hpa..`; returns N_CR3. `None` when
-/// the pages ran out; those taken stay the caller's to give back.
+/// Builds tables that map guest-physical `0..bytes` to `hpa..`; returns N_CR3. `None`, and
+/// every page given back, when the pages ran out.
 pub fn build(pages: &mut impl TablePages, hpa: Hpa, bytes: u64) -> Option<Hpa> {
     let root = pages.allocate()?;
+    let filled = fill(pages, root, hpa, bytes);
+    if filled.is_none() {
+        free(pages, root);
+    }
+    filled.map(|()| root)
+}
+
+/// Gives back the tables that [`build`] made, found by walking them from N_CR3.
+pub fn free(pages: &mut impl TablePages, root: Hpa) {
+    const ROOT: u32 = 4;
+    free_table(pages, root, ROOT);
+}
+
+fn free_table(pages: &mut impl TablePages, table: Hpa, level: u32) {
+    const LOWEST: u32 = 1;
+    for index in (0..512).filter(|_| level > LOWEST) {
+        let entry = pages.table(table)[index];
+        if entry & PRESENT != 0 && entry & LARGE == 0 {
+            free_table(pages, Hpa(entry & FRAME), level - 1);
+        }
+    }
+    pages.give_back(table);
+}
+
+/// Maps the memory in the tables at `root`; `None` when the pages ran out.
+fn fill(pages: &mut impl TablePages, root: Hpa, hpa: Hpa, bytes: u64) -> Option<()> {
     let mut gpa = 0;
     while gpa < bytes {
         let is_large =
@@ -43,7 +71,7 @@ pub fn build(pages: &mut impl TablePages, hpa: Hpa, bytes: u64) -> Option<Hpa> {
         *entry = (hpa.0 + gpa) | flags;
         gpa += size;
     }
-    Some(root)
+    Some(())
 }
 
 /// The entry of `level` (1: 4 KiB, 2: 2 MiB) for `gpa`, with the tables above it made.
@@ -69,16 +97,45 @@ mod tests {
     use proptest::prelude::*;
 
     /// Table pages in a vector: page `n` is at address `(n + 1) * 4096`.
-    struct Pages(Vec<Table>);
+    struct Pages {
+        tables: Vec<Table>,
+        most: usize,
+        given_back: Vec<Hpa>,
+    }
+
+    impl Pages {
+        fn at_most(most: usize) -> Pages {
+            let (tables, given_back) = (Vec::new(), Vec::new());
+            Pages {
+                tables,
+                most,
+                given_back,
+            }
+        }
+
+        /// Whether every page that was taken came back, once.
+        fn are_all_back(&self) -> bool {
+            let mut pages: Vec<u64> = self.given_back.iter().map(|page| page.0 / PAGE).collect();
+            pages.sort();
+            pages.into_iter().eq(1..=self.tables.len() as u64)
+        }
+    }
 
     impl TablePages for Pages {
         fn allocate(&mut self) -> Option<Hpa> {
-            self.0.push([0; 512]);
-            Some(Hpa(self.0.len() as u64 * PAGE))
+            if self.tables.len() == self.most {
+                return None;
+            }
+            self.tables.push([0; 512]);
+            Some(Hpa(self.tables.len() as u64 * PAGE))
         }
 
         fn table(&mut self, at: Hpa) -> &mut Table {
-            &mut self.0[(at.0 / PAGE - 1) as usize]
+            &mut self.tables[(at.0 / PAGE - 1) as usize]
+        }
+
+        fn give_back(&mut self, at: Hpa) {
+            self.given_back.push(at);
         }
     }
 
@@ -107,19 +164,30 @@ mod tests {
             frames in 1u64..3000, base in 1u64..4, probes in proptest::collection::vec(0u64..(16 << 20), 50),
         ) {
             let (hpa, bytes) = (base * LARGE_PAGE, frames * PAGE);
-            let mut pages = Pages(Vec::new());
+            let mut pages = Pages::at_most(usize::MAX);
             let root = build(&mut pages, Hpa(hpa), bytes).unwrap();
             for gpa in probes.into_iter().chain([0, bytes - 1, bytes, bytes + PAGE, 1 << 47]) {
                 let expected = (gpa < bytes).then_some(hpa + gpa);
                 prop_assert_eq!(walk(&mut pages, root, gpa), expected);
             }
         }
+
+        /// Freed or run out of, no page is lost, and none comes back twice.
+        #[test]
+        fn every_table_page_comes_back(frames in 1u64..3000, base in 1u64..4, most in 0usize..12) {
+            let mut pages = Pages::at_most(most);
+            if let Some(root) = build(&mut pages, Hpa(base * LARGE_PAGE), frames * PAGE) {
+                prop_assert!(pages.given_back.is_empty());
+                free(&mut pages, root);
+            }
+            prop_assert!(pages.are_all_back(), "{:?} of {}", pages.given_back, pages.tables.len());
+        }
     }
 
     #[test]
     fn large_pages_are_used_where_they_fit() {
-        let mut pages = Pages(Vec::new());
+        let mut pages = Pages::at_most(usize::MAX);
         build(&mut pages, Hpa(LARGE_PAGE), 64 << 20);
-        assert_eq!(pages.0.len(), 3, "root, pointers, directory");
+        assert_eq!(pages.tables.len(), 3, "root, pointers, directory");
     }
 }

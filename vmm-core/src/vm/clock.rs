@@ -1,4 +1,4 @@
-//! A guest's time: ns since it started, from the TSC.
+//! A guest's time: ns since it started, from the TSC, less what it was paused.
 
 use crate::devices::GuestTime;
 use crate::host::tsc::{self, Tsc};
@@ -22,11 +22,41 @@ impl GuestClock {
     /// Guest time now.
     #[inline]
     pub fn now(&self) -> GuestTime {
-        GuestTime(self.tsc.ns(tsc::now().wrapping_sub(self.started)))
+        self.at(tsc::now())
     }
 
-    /// Ns from `now` to `deadline`; 0 if it has passed.
-    pub fn until(now: GuestTime, deadline: GuestTime) -> u64 {
-        deadline.0.saturating_sub(now.0)
+    /// Guest time when the TSC is `ticks`.
+    #[inline]
+    fn at(&self, ticks: u64) -> GuestTime {
+        GuestTime(self.tsc.ns(ticks.wrapping_sub(self.started)))
+    }
+
+    /// Leaves out the last `ticks` of the TSC: the VM was paused.
+    pub fn leave_out(&mut self, ticks: u64) {
+        self.started = self.started.wrapping_add(ticks);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_pause_takes_no_guest_time(before in 0u64..1 << 40, pauses in prop::collection::vec(0u64..1 << 40, 0..8)) {
+            let mut clock = GuestClock {
+                tsc: Tsc::new(1_000_000_000).unwrap(),
+                started: 77,
+            };
+            let mut ticks = clock.started + before;
+            let time = clock.at(ticks);
+            for pause in pauses {
+                ticks += pause;
+                clock.leave_out(pause);
+                prop_assert_eq!(clock.at(ticks), time);
+            }
+            prop_assert_eq!(clock.at(ticks + 5), GuestTime(time.0 + 5));
+        }
     }
 }

@@ -14,6 +14,7 @@ use crate::svm::features::Svm;
 use crate::svm::instructions;
 use crate::svm::npt::{self, Table, TablePages};
 use crate::svm::permissions::{self, IOPM_BYTES, MSRPM_BYTES};
+use crate::svm::tlb::Flush;
 use crate::vm::clock::GuestClock;
 use crate::vm::cpuid::CpuidModel;
 use crate::vm::denials::Denials;
@@ -21,6 +22,7 @@ use crate::vm::loader::{self, Module};
 use crate::vm::memory::GuestMemory;
 use crate::vm::stats::Stats;
 use crate::vm::{How, Instance, State, Vcpu, Vm};
+use crate::warn;
 
 /// The machine has too little memory for a VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +83,12 @@ pub fn create(
     let mut memory = guest_memory(policy.memory, around.frames).ok_or(too_little)?;
     let mut vcpu = Vcpu::new(around.svm.nrip);
     vcpu.flush_by_asid = around.svm.flush_by_asid && policy.tlb != TlbFlush::All;
-    fill_control(vcpu.control_mut(), policy, &memory, around.frames).ok_or(too_little)?;
+    if fill_control(vcpu.control_mut(), policy, &memory, around.frames).is_none() {
+        give_back(vcpu.control(), &memory, around.frames);
+        return Err(too_little);
+    }
+    // The TLB may still know an earlier VM of this ASID.
+    vcpu.flush_tlb(Flush::All);
     let loaded = loader::load(image, policy.cmdline, modules, &mut memory, &mut vcpu);
 
     let mut vm = Vm {
@@ -94,6 +101,7 @@ pub fn create(
         stats: Stats::default(),
         denials: Denials::default(),
         state: State::Runnable,
+        paused: false,
         end: None,
         awaits_end_of_interrupt: false,
         retry_soon: false,
@@ -115,6 +123,34 @@ pub fn create(
     Ok(Instance { vcpu, vm })
 }
 
+/// Gives back all that [`create`] took from `frames`: memory, permission maps, page tables.
+pub fn destroy(instance: &Instance, frames: &mut Frames) {
+    give_back(instance.vcpu.control(), &instance.vm.memory, frames);
+}
+
+/// The same of a VM that may be half made: what its control area does not name was not taken.
+fn give_back(control: &Control, memory: &GuestMemory, frames: &mut Frames) {
+    if control.nested_cr3 != 0 {
+        npt::free(&mut FramePages(frames), Hpa(control.nested_cr3));
+    }
+    for (start, bytes) in [
+        (Hpa(control.iopm_base_pa), IOPM_BYTES as u64),
+        (Hpa(control.msrpm_base_pa), MSRPM_BYTES as u64),
+        (memory.base(), memory.bytes()),
+    ] {
+        if start.0 != 0 {
+            free_or_say(frames, start, bytes);
+        }
+    }
+}
+
+/// Memory that the allocator does not take back is lost, which is worth a line.
+fn free_or_say(frames: &mut Frames, start: Hpa, bytes: u64) {
+    if let Err(error) = frames.free(start, bytes) {
+        warn!("memory is lost: {error}");
+    }
+}
+
 /// `bytes` of zeroed memory that large nested pages can map.
 fn guest_memory(bytes: u64, frames: &mut Frames) -> Option<GuestMemory> {
     let hpa = frames.alloc(bytes.checked_next_multiple_of(PAGE)?, LARGE_PAGE)?;
@@ -131,13 +167,12 @@ fn fill_control(
     memory: &GuestMemory,
     frames: &mut Frames,
 ) -> Option<()> {
+    (policy.init_vmcb)(control);
     let (io_map, io_map_pa) = piece::<[u8; IOPM_BYTES]>(frames, [0; IOPM_BYTES])?;
     permissions::fill_io_map(io_map, policy.io);
+    control.iopm_base_pa = io_map_pa.0;
     let (msr_map, msr_map_pa) = piece::<[u8; MSRPM_BYTES]>(frames, [0; MSRPM_BYTES])?;
     permissions::fill_msr_map(msr_map, policy.msrs);
-
-    (policy.init_vmcb)(control);
-    control.iopm_base_pa = io_map_pa.0;
     control.msrpm_base_pa = msr_map_pa.0;
     control.vintr = vintr::V_INTR_MASKING;
     if control.nested_control & nested::NP_ENABLE != 0 {
@@ -146,7 +181,7 @@ fn fill_control(
     Some(())
 }
 
-/// `value` in page frames of its own, for good.
+/// `value` in page frames of its own, until [`free_piece`].
 pub fn piece<T>(frames: &mut Frames, value: T) -> Option<(&'static mut T, Hpa)> {
     let bytes = (size_of::<T>() as u64).next_multiple_of(PAGE);
     let hpa = frames.alloc(bytes, PAGE)?;
@@ -157,6 +192,17 @@ pub fn piece<T>(frames: &mut Frames, value: T) -> Option<(&'static mut T, Hpa)> 
         place.write(value);
         Some((&mut *place, hpa))
     }
+}
+
+/// Gives back the page frames of a value from [`piece`].
+///
+/// # Safety
+/// `value` came from [`piece`] with the same `frames`, and nothing else points to it.
+pub unsafe fn free_piece<T>(frames: &mut Frames, value: &'static mut T) {
+    let place: *mut T = value;
+    // SAFETY: the value is valid and the caller gives it up.
+    unsafe { place.drop_in_place() };
+    free_or_say(frames, Hpa(place as u64), size_of::<T>() as u64);
 }
 
 /// Page tables in page frames.
@@ -171,4 +217,11 @@ impl TablePages for FramePages<'_> {
         // SAFETY: `at` came from `allocate`, and no other reference to it lives.
         unsafe { &mut *(at.0 as *mut Table) }
     }
+
+    fn give_back(&mut self, at: Hpa) {
+        free_or_say(self.0, at, PAGE);
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,6 +59,8 @@ pub struct Vm {
     pub denials: Denials,
     /// Whether it can run, while it lives.
     pub state: State,
+    /// Whether a person has paused it. Its clock stands meanwhile.
+    pub paused: bool,
     /// How its life ended, once it has.
     pub end: Option<End>,
     /// The end of an interrupt is news to the VMM: it opens a physical line again.
@@ -100,6 +102,8 @@ pub enum How {
     Crashed,
     /// The policy stopped it.
     Stopped,
+    /// A person turned it off.
+    TurnedOff,
 }
 
 impl How {
@@ -111,12 +115,13 @@ impl How {
             How::Reset => "reset",
             How::Crashed => "crashed",
             How::Stopped => "stopped",
+            How::TurnedOff => "turned-off",
         }
     }
 
     /// Whether it is a good end.
     pub const fn is_good(self) -> bool {
-        matches!(self, How::PowerOff | How::Halted | How::Reset)
+        !matches!(self, How::Crashed | How::Stopped)
     }
 }
 
@@ -133,9 +138,9 @@ impl Vm {
         Outcome::Leave
     }
 
-    /// Whether it lives and does not wait.
+    /// Whether it lives and neither waits nor is paused.
     pub fn is_runnable(&self) -> bool {
-        self.end.is_none() && self.state == State::Runnable
+        self.end.is_none() && !self.paused && self.state == State::Runnable
     }
 
     /// Sends a byte of the guest's UART to the person at COM1.

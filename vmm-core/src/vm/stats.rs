@@ -56,6 +56,22 @@ impl Stats {
             .filter(|(_, count)| count.count != 0)
     }
 
+    /// Adds the counts of an earlier life.
+    pub fn add_all(&mut self, other: &Stats) {
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            count.count = count.count.wrapping_add(more.count);
+            count.cycles = count.cycles.wrapping_add(more.cycles);
+        }
+        self.run_cycles = self.run_cycles.wrapping_add(other.run_cycles);
+    }
+
+    /// All exits.
+    pub fn total(&self) -> u64 {
+        self.counts
+            .iter()
+            .fold(0, |sum, count| sum.wrapping_add(count.count))
+    }
+
     /// TSC ticks that the VMM took, over all exits.
     pub fn vmm_cycles(&self) -> u64 {
         self.counts

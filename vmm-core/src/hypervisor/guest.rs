@@ -1,0 +1,107 @@
+//! One `[[vm]]` through all of its lives: what is kept while it is off, and what only lives.
+
+use heapless::Deque;
+
+use crate::console::Sample;
+use crate::policy::VmPolicy;
+use crate::svm::debug_registers::DebugRegisters;
+use crate::svm::instructions::FxImage;
+use crate::svm::tsc_aux::TscAux;
+use crate::vm::stats::Stats;
+use crate::vm::{How, Instance, Vm};
+
+/// A VM, on or off.
+pub(super) struct Guest {
+    pub policy: &'static VmPolicy,
+    /// What it boots.
+    pub image: &'static [u8],
+    /// What it has while it is on.
+    pub life: Option<&'static mut Life>,
+    /// How it ended last.
+    pub ended: Option<How>,
+    /// How often the policy has started it again.
+    pub restarts: u32,
+    /// A person wants it to start again once it has ended.
+    pub start_again: bool,
+    /// The counts of earlier lives.
+    pub past: Stats,
+    /// When the pause that it is in began: the TSC.
+    pub paused_at: u64,
+    /// What the console saw of it last.
+    pub sample: Sample,
+    keys: Deque<u8, 64>,
+    typed: Deque<u8, 256>,
+}
+
+/// What a vCPU has in the CPU beside what VMRUN and the world switch carry, and the instance.
+pub(super) struct Life {
+    pub instance: Instance,
+    pub fpu: FxImage,
+    pub debug: DebugRegisters,
+    pub tsc_aux: TscAux,
+}
+
+impl Guest {
+    /// A VM that has never been on.
+    pub fn new(policy: &'static VmPolicy, image: &'static [u8]) -> Guest {
+        Guest {
+            policy,
+            image,
+            life: None,
+            ended: None,
+            restarts: 0,
+            start_again: false,
+            past: Stats::default(),
+            paused_at: 0,
+            sample: Sample::default(),
+            keys: Deque::new(),
+            typed: Deque::new(),
+        }
+    }
+
+    /// The VM, if it is on.
+    pub fn vm(&mut self) -> Option<&mut Vm> {
+        self.life.as_mut().map(|life| &mut life.instance.vm)
+    }
+
+    /// Whether it can have a turn.
+    pub fn is_runnable(&self) -> bool {
+        self.life
+            .as_ref()
+            .is_some_and(|life| life.instance.vm.is_runnable())
+    }
+
+    /// A byte of the keyboard for it. What does not fit is lost.
+    pub fn key(&mut self, byte: u8) {
+        let _ = self.keys.push_back(byte);
+    }
+
+    /// A byte of the serial line for it. What does not fit is lost.
+    pub fn type_byte(&mut self, byte: u8) {
+        let _ = self.typed.push_back(byte);
+    }
+
+    /// Forgets what was typed and not taken: it was for a life that is over.
+    pub fn forget_input(&mut self) {
+        self.keys.clear();
+        self.typed.clear();
+    }
+
+    /// Gives its devices as much of what was typed as they have room for.
+    pub fn give_input(&mut self) {
+        let Some(life) = self.life.as_mut() else {
+            return;
+        };
+        let devices = &mut life.instance.vm.devices;
+        while self.keys.front().is_some_and(|byte| devices.key(*byte)) {
+            self.keys.pop_front();
+        }
+        while self
+            .typed
+            .front()
+            .is_some_and(|byte| devices.serial_input(*byte))
+        {
+            self.typed.pop_front();
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Starting and stopping, with frames out of the test's own heap: there, addresses are physical.
+
+use super::*;
+use crate::devices::DeviceSet;
+use crate::host::span::Span;
+use crate::policy::{Dispatch, Restart};
+
+static DISPATCH: Dispatch = Dispatch::empty();
+
+static POLICY: VmPolicy = VmPolicy {
+    name: "test",
+    cmdline: "",
+    // Not a whole number of large pages: tables of every level.
+    memory: 2 * LARGE_PAGE + 3 * PAGE,
+    asid: 1,
+    npt: true,
+    halted_is_crash: false,
+    autostart: true,
+    restart: Restart::Always,
+    restart_limit: 1000,
+    weight: 1,
+    tlb: TlbFlush::Auto,
+    cpuid: &[],
+    devices: DeviceSet::all(),
+    init_vmcb: |control| control.nested_control = nested::NP_ENABLE,
+    dispatch: &DISPATCH,
+    io: &[],
+    msrs: &[],
+    needs: &[],
+};
+
+/// `bytes` of frames, filled with what nobody may see; never freed.
+fn frames(bytes: u64) -> Frames {
+    let heap =
+        Box::leak(vec![0xa5a5_a5a5_u32; (bytes + LARGE_PAGE) as usize / 4].into_boxed_slice());
+    let start = (heap.as_mut_ptr() as u64).next_multiple_of(LARGE_PAGE);
+    Frames::new([Span::sized(start, bytes)], [])
+}
+
+fn start(frames: &mut Frames) -> Result<Instance, TooLittleMemory> {
+    let mut around = Surroundings {
+        frames,
+        svm: Svm {
+            revision: 1,
+            asids: 16,
+            nrip: true,
+            flush_by_asid: true,
+            max_physical: 48,
+        },
+        tsc: Tsc::new(1_000_000_000).unwrap(),
+        cpuid: |_| [0; 4],
+        wall: UnixTime(0),
+    };
+    create(&POLICY, &[], &[], &mut around)
+}
+
+#[test]
+fn a_thousand_lives_leak_nothing_and_each_begins_with_zeroes() {
+    let mut frames = frames(4 * LARGE_PAGE);
+    let free = frames.free_bytes();
+    for round in 0..1000 {
+        let mut instance = start(&mut frames).unwrap();
+        let memory = &mut instance.vm.memory;
+        let last = crate::addr::Gpa(POLICY.memory - 8);
+        assert_eq!(memory.read_u64(last), Some(0), "round {round}");
+        memory.write(last, &[0xff; 8]).unwrap();
+        destroy(&instance, &mut frames);
+        assert_eq!(frames.free_bytes(), free, "round {round}");
+    }
+}
+
+/// However little there is: a VM that cannot be made leaves no trace.
+#[test]
+fn a_start_that_fails_gives_back_what_it_took() {
+    let enough = 2 * LARGE_PAGE + 16 * PAGE;
+    let mut results = Vec::new();
+    for bytes in (POLICY.memory..enough).step_by(PAGE as usize) {
+        let mut frames = frames(bytes);
+        let started = start(&mut frames);
+        if let Ok(instance) = &started {
+            destroy(instance, &mut frames);
+        }
+        assert_eq!(frames.free_bytes(), bytes);
+        results.push(started.is_ok());
+    }
+    assert!(
+        results.contains(&false) && results.contains(&true),
+        "{results:?}"
+    );
+}
+
+/// The TLB may hold translations of the ASID's last owner.
+#[test]
+fn a_new_vm_begins_with_an_empty_tlb() {
+    let mut frames = frames(4 * LARGE_PAGE);
+    let instance = start(&mut frames).unwrap();
+    assert_ne!(instance.vcpu.control().tlb_control, 0);
+}
