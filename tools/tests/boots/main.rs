@@ -21,6 +21,7 @@ mod interrupts;
 mod on_a_terminal;
 mod policies;
 mod setting_up;
+mod several_vms;
 mod shipped_policies;
 mod tiny_guest;
 
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         on_a_terminal::trials(),
         policies::trials(),
         setting_up::trials(),
+        several_vms::trials(),
         shipped_policies::trials(),
         tiny_guest::trials(),
     ]

@@ -1,0 +1,257 @@
+//! Several VMs at once: switched among, typed into, stopped and started again at the console;
+//! and one that misbehaves does the others no harm.
+
+use iced_x86::code_asm::{al, dx, eax, esp, ptr};
+
+use crate::harness::{Boot, Outcome, trials};
+use crate::tiny_guest::tiny_guest;
+
+trials![
+    four_vms_are_switched_among_and_typed_into,
+    a_vm_is_stopped_and_started_and_reset_at_the_console,
+    a_paused_vm_stands_and_goes_on,
+    the_last_vm_can_be_started_again_while_the_console_is_open,
+    a_vm_without_autostart_waits_for_a_person,
+    a_crash_is_followed_by_as_many_restarts_as_the_policy_allows,
+    a_triple_fault_leaves_the_others_alone,
+    a_vm_that_spins_with_interrupts_off_starves_nobody,
+    a_vm_that_floods_its_uart_starves_nobody,
+];
+
+const HEAD: &str = r#"
+[vmm]
+quantum = "QUANTUM"
+
+[set.base]
+cpuid    = "emulate"
+hlt      = "wait"
+vmmcall  = "hypercall"
+shutdown = "stop"
+"#;
+
+/// A VM with the guest kernel; `rest` is lines of its table.
+fn with_kernel(name: &str, cmdline: &str, rest: &str) -> String {
+    vm(name, "guest", &format!("cmdline = \"{cmdline}\"\n{rest}"))
+}
+
+fn vm(name: &str, image: &str, rest: &str) -> String {
+    format!(
+        "[[vm]]\nname = \"{name}\"\nimage = \"{image}\"\nmemory = \"16 MiB\"\n\
+         intercepts = \"base\"\n{rest}\n"
+    )
+}
+
+/// A policy of these VMs. With a long quantum no VM interrupts another's line on the log, so
+/// that a script can wait for whole prompts.
+fn policy(quantum: &str, vms: &[String]) -> Boot {
+    Boot::policy(&format!(
+        "{}{}",
+        HEAD.replace("QUANTUM", quantum),
+        vms.concat()
+    ))
+}
+
+/// The guest kernel's shell in a VM each.
+fn shells(names: &[&str]) -> Boot {
+    let vms: Vec<_> = names.iter().map(|name| with_kernel(name, "", "")).collect();
+    let boot = policy("500 ms", &vms).within_seconds("60");
+    names.iter().fold(boot, |boot, _| boot.args(PROMPT))
+}
+
+const PROMPT: [&str; 2] = ["--expect", "tollgate> "];
+
+/// Types this, if anything, then waits until that came.
+fn and(boot: Boot, types: &str, awaits: &str) -> Boot {
+    let boot = match types {
+        "" => boot,
+        _ => boot.args(["--type", types]),
+    };
+    boot.args(["--expect", awaits])
+}
+
+fn play(boot: Boot, script: &[(&str, &str)]) -> Outcome {
+    script
+        .iter()
+        .fold(boot, |boot, (types, awaits)| and(boot, types, awaits))
+        .run()
+}
+
+fn four_vms_are_switched_among_and_typed_into() {
+    let outcome = play(
+        shells(&["a", "b", "c", "d"]),
+        &[
+            ("\x1d3", "c has the keyboard"),
+            ("fault\n", "tollgate> "),
+            ("\x1d2", "b has the keyboard"),
+            ("poweroff\n", "b: power-off"),
+            ("\x1d4", "d has the keyboard"),
+            ("poweroff\n", "d: power-off"),
+            ("\x1d", ">  4 d"),
+            ("1", "a has the keyboard"),
+            ("poweroff\n", "a: power-off"),
+            ("\x1d3", "c has the keyboard"),
+            ("poweroff\n", "c: power-off"),
+        ],
+    )
+    .ends_with(0);
+    assert!(outcome.lines_of("c").contains(&"fault: survived"));
+    for other in ["a", "b", "d"] {
+        assert!(!outcome.lines_of(other).contains(&"fault: survived"));
+    }
+}
+
+fn a_vm_is_stopped_and_started_and_reset_at_the_console() {
+    let outcome = play(
+        shells(&["a", "b"]),
+        &[
+            ("\x1d2", "b has the keyboard"),
+            ("\x1ds", "b: turned-off"),
+            ("\x1d", "turned-off"),
+            ("s", "b: 16384 KiB of memory"),
+            ("\r", "b has the keyboard"),
+            ("", "tollgate> "),
+            ("\x1dr", "b: turned-off: reset at the console"),
+            ("\r", "b has the keyboard"),
+            ("", "tollgate> "),
+            ("poweroff\n", "b: power-off"),
+            ("\x1d1", "a has the keyboard"),
+            ("poweroff\n", "a: power-off"),
+        ],
+    )
+    .ends_with(0);
+    let starts = outcome.lines_of("b");
+    let prompts = starts.iter().filter(|line| line.starts_with("tollgate> "));
+    assert_eq!(prompts.count(), 3, "{starts:#?}");
+}
+
+fn a_paused_vm_stands_and_goes_on() {
+    play(
+        shells(&["a"]),
+        &[
+            ("\x1dp", "paused"),
+            ("\r", "a has the keyboard"),
+            ("poweroff\n\x1d", "paused"),
+            ("p", "exits/s"),
+            ("\r", "a: power-off"),
+        ],
+    )
+    .ends_with(0);
+}
+
+fn the_last_vm_can_be_started_again_while_the_console_is_open() {
+    play(
+        shells(&["a"]),
+        &[
+            ("\x1ds", "a: turned-off"),
+            ("s", "a: 16384 KiB of memory"),
+            ("\r", "tollgate> "),
+            ("poweroff\n", "a: power-off"),
+        ],
+    )
+    .ends_with(0);
+}
+
+fn a_vm_without_autostart_waits_for_a_person() {
+    let vms = [
+        with_kernel("a", "", ""),
+        with_kernel("b", "demo", "autostart = false"),
+    ];
+    let outcome = play(
+        policy("10 ms", &vms).within_seconds("60").args(PROMPT),
+        &[
+            ("\x1d2", "b is off"),
+            ("\x1ds", "b: 16384 KiB of memory"),
+            ("1", "a has the keyboard"),
+            ("", "b: power-off"),
+            ("poweroff\n", "a: power-off"),
+        ],
+    )
+    .ends_with(0);
+    assert!(outcome.lines_of("b").contains(&"demo: done"));
+}
+
+/// A kernel that no exception handler of its own can help.
+fn triple_fault() -> Vec<u8> {
+    tiny_guest(|a| {
+        a.xor(eax, eax)?;
+        a.push(eax)?;
+        a.push(eax)?;
+        a.lidt(ptr(esp))?;
+        a.int3()
+    })
+}
+
+/// Boots VM `bad` of this kernel beside two that run the guest kernel's demo.
+fn beside(kernel: &[u8], rest: &str, patience: &'static str) -> (Boot, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("bad");
+    std::fs::write(&file, kernel).expect("a kernel");
+    let image = file.to_str().expect("a path");
+    let vms = [
+        vm("bad", image, rest),
+        with_kernel("one", "demo", ""),
+        with_kernel("two", "exercise", ""),
+    ];
+    (policy("5 ms", &vms).within_seconds(patience), folder)
+}
+
+fn others_ended_well(outcome: &Outcome) {
+    for vm in &outcome.report["vms"].as_array().expect("VMs")[1..] {
+        assert_eq!(vm["end"]["good"], true, "{vm}");
+    }
+}
+
+fn a_crash_is_followed_by_as_many_restarts_as_the_policy_allows() {
+    let (boot, _folder) = beside(
+        &triple_fault(),
+        "restart = \"on-crash\"\nrestart_limit = 2",
+        "60",
+    );
+    let outcome = boot.run().ends_with(1);
+    let crashes = outcome
+        .lines
+        .iter()
+        .filter(|line| line.contains("bad: crashed: "));
+    let stops = outcome
+        .lines
+        .iter()
+        .filter(|line| line.contains("bad: stopped: "));
+    assert_eq!(crashes.count() + stops.count(), 3, "{:#?}", outcome.lines);
+    others_ended_well(&outcome);
+}
+
+fn a_triple_fault_leaves_the_others_alone() {
+    let (boot, _folder) = beside(&triple_fault(), "", "60");
+    others_ended_well(&boot.run().ends_with(1));
+}
+
+/// The others end; the one that spins is turned off at the console.
+fn others_end_and_this_is_turned_off(kernel: &[u8]) {
+    let (boot, _folder) = beside(kernel, "", "60");
+    let outcome = play(
+        boot,
+        &[("", "one: power-off"), ("\x1d1\x1ds\r", "bad: turned-off")],
+    );
+    let outcome = outcome.ends_with(0);
+    others_ended_well(&outcome);
+}
+
+fn a_vm_that_spins_with_interrupts_off_starves_nobody() {
+    others_end_and_this_is_turned_off(&tiny_guest(|a| {
+        let mut again = a.create_label();
+        a.cli()?;
+        a.set_label(&mut again)?;
+        a.jmp(again)
+    }));
+}
+
+fn a_vm_that_floods_its_uart_starves_nobody() {
+    others_end_and_this_is_turned_off(&tiny_guest(|a| {
+        let mut again = a.create_label();
+        a.mov(dx, 0x3f8)?;
+        a.mov(al, 0x2e)?;
+        a.set_label(&mut again)?;
+        a.out(dx, al)?;
+        a.jmp(again)
+    }));
+}
