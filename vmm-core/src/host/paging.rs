@@ -87,7 +87,7 @@ pub struct ImageLayout {
     pub data: Span,
     /// The page below the boot stack.
     pub stack_guard: Span,
-    /// Among the constants, the names of the functions ([`super::backtrace`]).
+    /// Among the constants, the names of the functions (`host::backtrace`).
     pub symbols: Span,
 }
 
