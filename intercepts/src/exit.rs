@@ -51,6 +51,21 @@ impl Exit {
     pub const fn is_floor(&self) -> bool {
         matches!(self.owner, Owner::Floor)
     }
+
+    /// Whether shadow paging (`npt = false`) is built on it, whoever else owns it.
+    pub const fn is_of_shadow_paging(&self) -> bool {
+        matches!(
+            self.code,
+            ExitCode::ExceptionPf
+                | ExitCode::Cr0Read
+                | ExitCode::Cr3Read
+                | ExitCode::Cr4Read
+                | ExitCode::Cr0Write
+                | ExitCode::Cr3Write
+                | ExitCode::Cr4Write
+                | ExitCode::Invlpg
+        )
+    }
 }
 
 /// What makes the CPU take an exit.

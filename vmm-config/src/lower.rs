@@ -3,7 +3,7 @@
 pub(crate) mod cpuid;
 
 use intercepts::vmcb::{self, Control, Field};
-use intercepts::{Action, Actions, Denial, Exit, Feature, Finish, Intercept};
+use intercepts::{Action, Actions, Denial, Exit, ExitCode, Feature, Finish, Intercept};
 
 use crate::finding::Report;
 use crate::lowered::{
@@ -76,6 +76,9 @@ fn vm(
         .map(|gate| lower_gate(gate, origin))
         .collect();
     let npt = written.npt.value;
+    if !npt {
+        emulate_invlpg(&mut gates);
+    }
     let of_lines = document
         .lines
         .iter()
@@ -161,6 +164,24 @@ fn ask_rules(gates: &mut [Gate], family: &str) {
                 && *module == family
             {
                 *function = "by_rules";
+            }
+        }
+    }
+}
+
+/// Shadow paging does not leave INVLPG to the guest's own CPU, stepped over it.
+fn emulate_invlpg(gates: &mut [Gate]) {
+    for gate in gates {
+        if gate.exit.code != ExitCode::Invlpg {
+            continue;
+        }
+        let of_rules = gate.rules.iter_mut().map(|rule| &mut rule.handler);
+        for handler in of_rules.chain([&mut gate.handler]) {
+            if let Handler::Vmm { module: "step", .. } = handler {
+                *handler = Handler::Vmm {
+                    module: "invlpg",
+                    function: "emulate",
+                };
             }
         }
     }

@@ -166,13 +166,20 @@ fn gates(mut answers: Answers, npt: bool) -> Vec<Gate> {
             }),
             None => Some(Gate {
                 exit,
-                answer: Answer::Action(exit.default),
+                answer: Answer::Action(if !npt && exit.is_of_shadow_paging() {
+                    Action::Count
+                } else {
+                    exit.default
+                }),
                 log: false,
                 entry: None,
             })
             .filter(|_| npt || exit.intercept != Intercept::NestedPaging),
         })
-        .filter(|gate| gate.answer != Answer::Action(Action::Pass))
+        // What shadow paging is built on stays for the checks to refuse.
+        .filter(|gate| {
+            gate.answer != Answer::Action(Action::Pass) || !npt && gate.exit.is_of_shadow_paging()
+        })
         .collect()
 }
 

@@ -110,7 +110,8 @@ rules! {
     CPUID_LEAVES Error "cpuid-leaves": "at most 16 leaves are beyond those of the VMM's own model";
     CPUID_UNKEPT Warning "cpuid-unkept": "a feature that is shown is one that the VMM keeps for the guest";
     CPUID_SEEN Warning "cpuid-seen": "`[vm.cpuid]` works where the exit `cpuid` is intercepted";
-    SHADOW_PAGING Error "shadow-paging" "15.25": "this version isolates memory by nested paging";
+    SHADOW_PAGING Warning "shadow-paging" "15.14.1": "under shadow paging the VMM must see every change of CR3, by a hardware task switch too";
+    PASS_SHADOWED Error "pass-shadowed" "15.5.1": "shadow paging is built on the exits of page faults, CR0, CR3, CR4 and INVLPG";
     AUTOSTART Error "autostart": "at least one VM starts by itself";
     RESTART_LIMIT Error "restart-limit": "`restart_limit` belongs to a VM that is restarted";
     MEMORY_PAGES Error "memory-pages": "guest memory is a whole number of 4 KiB pages";

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
+use intercepts::{Action, ExitCode};
+
 use crate::finding::Findings;
 use crate::limits;
 use crate::resolve::Policy;
 use crate::rules;
-use crate::words::Restart;
-use crate::written::Image;
+use crate::words::{Restart, Then};
+use crate::written::{Answer, Image};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -103,17 +105,47 @@ pub(super) fn asids_suffice(policy: &Policy, found: &mut Findings<'_>) {
     }
 }
 
-/// Memory is isolated by nested paging.
-pub(super) fn nested_paging(policy: &Policy, found: &mut Findings<'_>) {
-    for vm in &policy.document.vms {
-        if !vm.npt.value {
-            found
-                .add(
-                    &rules::SHADOW_PAGING,
-                    vm.npt.span,
-                    "shadow paging is not in this version",
-                )
-                .help("write `npt = true`");
+/// Shadow paging is no boundary where hardware task switches do not exit.
+pub(super) fn task_switches(policy: &Policy, found: &mut Findings<'_>) {
+    let machine = policy.document.machine.value;
+    let is_seen = |(code, _): &(ExitCode, _)| *code != ExitCode::TaskSwitch;
+    if machine.never_exits.iter().all(is_seen) {
+        return;
+    }
+    for vm in policy.document.vms.iter().filter(|vm| !vm.npt.value) {
+        found
+            .add(
+                &rules::SHADOW_PAGING,
+                vm.npt.span,
+                format!("under shadow paging, {} is no boundary", machine.name),
+            )
+            .help("write `npt = true`, unless the guest is trusted");
+    }
+}
+
+/// The exits that shadow paging is built on are taken, for as long as the VM runs.
+pub(super) fn shadow_paging_keeps_its_exits(policy: &Policy, found: &mut Findings<'_>) {
+    for (vm, gates) in policy.document.vms.iter().zip(&policy.gates) {
+        if vm.npt.value {
+            continue;
+        }
+        for gate in gates {
+            let Some(entry) = &gate.entry else { continue };
+            let ends = entry
+                .limit
+                .as_ref()
+                .is_some_and(|limit| limit.then.value == Then::Pass);
+            let passes = entry.answer.value == Answer::Action(Action::Pass);
+            if gate.exit.is_of_shadow_paging() && (passes || ends) {
+                found
+                    .add(
+                        &rules::PASS_SHADOWED,
+                        entry.answer.span,
+                        format!("`{}` cannot be passed under shadow paging", gate.exit.name),
+                    )
+                    .also(vm.npt.span, "which this asks for")
+                    .help("write `npt = true`, or leave the line out");
+            }
         }
     }
 }

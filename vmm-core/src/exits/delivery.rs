@@ -34,13 +34,13 @@ pub(super) fn watch(vcpu: &mut Vcpu, vm: &mut Vm, rip: u64) {
         exceptions: vcpu.control().intercept_exceptions,
     });
     vcpu.control_mut().intercept_exceptions |= FAULTS;
-    vm.dispatch = &DELIVERING;
+    vm.answer_by(&DELIVERING);
 }
 
 /// The first exit after [`watch`].
 #[cold]
 fn delivered(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
-    vm.dispatch = vm.policy.dispatch;
+    vm.answer_by(vm.policy.dispatch);
     if let Some(delivery) = vcpu.delivery.take() {
         vcpu.control_mut().intercept_exceptions = delivery.exceptions;
         let event = vcpu.control().exit_int_info;

@@ -16,6 +16,7 @@ pub mod icebp;
 pub mod inject;
 pub mod interrupt;
 pub mod invalid;
+pub mod invlpg;
 pub mod io;
 pub mod limit;
 pub mod log;
@@ -24,6 +25,7 @@ pub mod msr;
 pub mod mwait;
 pub mod npf;
 pub mod pause;
+pub mod shadow;
 pub mod step;
 pub mod stop;
 pub mod svm;
@@ -97,7 +99,7 @@ fn pass_on(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
             vm.stats.forgive(code);
             exception::reflect(vcpu, vm)
         }
-        _ => vm.dispatch.handler(code)(vcpu, vm),
+        _ => vm.behind.handler(code)(vcpu, vm),
     }
 }
 

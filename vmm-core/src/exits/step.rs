@@ -56,7 +56,7 @@ pub fn begin(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
     let save = vcpu.save_mut();
     save.rflags |= RFLAGS_TF;
     save.dr6 &= !(DR6_BS | DR6_BREAKPOINTS);
-    vm.dispatch = &STEPPING;
+    vm.answer_by(&STEPPING);
     Outcome::Resume
 }
 
@@ -78,7 +78,7 @@ fn stepping(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
 
 /// Puts the intercepts back.
 fn leave(vcpu: &mut Vcpu, vm: &mut Vm) -> Option<Step> {
-    vm.dispatch = vm.policy.dispatch;
+    vm.answer_by(vm.policy.dispatch);
     let step = vcpu.step.take()?;
     let control = vcpu.control_mut();
     control.intercept_exceptions = step.exceptions;

@@ -75,6 +75,8 @@ fn guest(policy: &'static VmPolicy, code: &[u8]) -> Instance {
     let vm = Vm {
         policy,
         dispatch: policy.dispatch,
+        behind: policy.dispatch,
+        shadow: None,
         memory,
         devices: Devices::new(policy.devices, policy.memory, UnixTime(0)),
         cpuid: CpuidModel::minimal(|_| [u32::MAX; 4]),

@@ -69,6 +69,11 @@ impl Frames {
     ///
     /// `None` when nothing free is large enough, or `bytes` is 0.
     pub fn alloc(&mut self, bytes: u64, align: u64) -> Option<Hpa> {
+        self.alloc_below(bytes, align, Hpa(u64::MAX))
+    }
+
+    /// As [`Self::alloc`], but all of it is before `end`.
+    pub fn alloc_below(&mut self, bytes: u64, align: u64, end: Hpa) -> Option<Hpa> {
         let bytes = bytes
             .checked_next_multiple_of(PAGE)
             .filter(|bytes| *bytes > 0)?;
@@ -83,7 +88,7 @@ impl Frames {
             };
             let taken = Span::sized(start, bytes);
             // `sized` cuts off at the end of the address space: such a piece is too short.
-            if taken.bytes() < bytes || !span.contains(taken) {
+            if taken.bytes() < bytes || !span.contains(taken) || taken.end > end {
                 continue;
             }
             let splits = taken.start != span.start && taken.end != span.end;
@@ -207,6 +212,16 @@ mod tests {
         assert_eq!(frames.alloc(MIB, PAGE), Some(Hpa(MIB)));
         assert_eq!(frames.largest(PAGE), 2 * MIB);
         assert_eq!(frames.alloc(3 * MIB, PAGE), None);
+    }
+
+    #[test]
+    fn a_piece_that_must_end_early_ends_there_or_is_not() {
+        let mut frames = Frames::new([Span::new(MIB, 4 * MIB)], []);
+        assert_eq!(frames.alloc_below(2 * MIB, PAGE, Hpa(3 * MIB - 1)), None);
+        assert_eq!(
+            frames.alloc_below(2 * MIB, PAGE, Hpa(3 * MIB)),
+            Some(Hpa(MIB))
+        );
     }
 
     #[test]

@@ -39,6 +39,7 @@ impl Hypervisor {
         };
         guest.past.add_all(&life.instance.vm.stats);
         life.instance.vm.report_denials();
+        life.instance.vm.report_hidden_faults();
         create::destroy(&life.instance, &mut self.machine.frames);
         // SAFETY: `start_vm` placed it there, and `take` was the last to know where it is.
         unsafe { free_piece(&mut self.machine.frames, life) };

@@ -6,6 +6,7 @@ pub mod floor;
 pub mod instructions;
 pub mod npt;
 pub mod permissions;
+pub mod shadow;
 pub mod switch;
 pub mod tlb;
 pub mod tsc_aux;

@@ -7,6 +7,7 @@ use intercepts::vmcb::{Control, validate};
 
 use crate::addr::{Hpa, LARGE_PAGE, PAGE};
 use crate::devices::{Devices, UnixTime};
+use crate::exits;
 use crate::host::frames::Frames;
 use crate::host::tsc::Tsc;
 use crate::policy::{TlbFlush, VmPolicy};
@@ -14,6 +15,7 @@ use crate::svm::features::Svm;
 use crate::svm::instructions;
 use crate::svm::npt::{self, Table, TablePages};
 use crate::svm::permissions::{self, IOPM_BYTES, MSRPM_BYTES};
+use crate::svm::shadow::Room;
 use crate::svm::tlb::Flush;
 use crate::vm::clock::GuestClock;
 use crate::vm::cpuid::CpuidModel;
@@ -94,6 +96,8 @@ pub fn create(
     let mut vm = Vm {
         policy,
         dispatch: policy.dispatch,
+        behind: policy.dispatch,
+        shadow: None,
         memory,
         devices: Devices::new(policy.devices, policy.memory, around.wall),
         cpuid: CpuidModel::minimal(around.cpuid).with(policy.cpuid, instructions::cpuid),
@@ -120,11 +124,48 @@ pub fn create(
             ),
         );
     }
-    Ok(Instance { vcpu, vm })
+    let mut instance = Instance { vcpu, vm };
+    if !policy.npt
+        && let Err(too_little) = put_on_shadow_tables(&mut instance, around.frames)
+    {
+        destroy(&instance, around.frames);
+        return Err(too_little);
+    }
+    Ok(instance)
+}
+
+/// Gives a VM that has not run yet its shadow page tables.
+fn put_on_shadow_tables(
+    instance: &mut Instance,
+    frames: &mut Frames,
+) -> Result<(), TooLittleMemory> {
+    let Instance { vcpu, vm } = instance;
+    let room = Room::for_memory(vm.memory.bytes());
+    let too_little = TooLittleMemory {
+        name: vm.policy.name,
+        wanted: room.bytes(),
+        largest: frames.largest(PAGE),
+    };
+    let place = frames
+        .alloc_below(room.bytes(), PAGE, Room::END)
+        .ok_or(too_little)?;
+    let [sizes, ..] = vm.cpuid.leaf(0x8000_0008);
+    let physical_bits = (sizes & 0xff).clamp(32, 52);
+    const PAGES_OF_1_GIB: u8 = 26;
+    let gigabyte = vm.cpuid.has_extended_edx(PAGES_OF_1_GIB);
+    // SAFETY: the frames were free, end early enough, are mapped one to one, and are this VM's
+    // until `destroy`.
+    let shadow = unsafe { room.place(place, &vm.memory, physical_bits, gigabyte) };
+    exits::shadow::begin(vcpu, vm, shadow);
+    Ok(())
 }
 
 /// Gives back all that [`create`] took from `frames`: memory, permission maps, page tables.
 pub fn destroy(instance: &Instance, frames: &mut Frames) {
+    if let Some(shadow) = &instance.vm.shadow {
+        let memory = shadow.memory();
+        free_or_say(frames, memory.start, memory.bytes());
+    }
     give_back(instance.vcpu.control(), &instance.vm.memory, frames);
 }
 

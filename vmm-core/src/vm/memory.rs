@@ -9,6 +9,7 @@ use crate::addr::{Gpa, Hpa, PAGE};
 pub struct GuestMemory {
     start: *mut u8,
     bytes: u64,
+    written: bool,
 }
 
 impl GuestMemory {
@@ -20,6 +21,7 @@ impl GuestMemory {
         GuestMemory {
             start: hpa.0 as *mut u8,
             bytes,
+            written: false,
         }
     }
 
@@ -79,6 +81,7 @@ impl GuestMemory {
     /// Writes `bytes` into guest memory; `None`, and nothing written, if not all fits.
     pub fn write(&mut self, gpa: Gpa, bytes: &[u8]) -> Option<()> {
         let place = self.at(gpa, bytes.len())?;
+        self.written = true;
         // SAFETY: as in `read`.
         unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len()) };
         Some(())
@@ -88,9 +91,15 @@ impl GuestMemory {
     pub fn zero(&mut self, gpa: Gpa, len: u64) -> Option<()> {
         let len = usize::try_from(len).ok()?;
         let place = self.at(gpa, len)?;
+        self.written = true;
         // SAFETY: `at` checked the range.
         unsafe { core::ptr::write_bytes(place, 0, len) };
         Some(())
+    }
+
+    /// Whether the VMM has written to it since this was last asked.
+    pub fn take_written(&mut self) -> bool {
+        core::mem::take(&mut self.written)
     }
 
     /// The page that holds `gpa`, for repeated small reads; `None` if not all of it is memory.

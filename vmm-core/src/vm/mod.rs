@@ -21,6 +21,7 @@ use crate::exits::Outcome;
 use crate::host::log;
 use crate::info;
 use crate::policy::{Dispatch, VmPolicy};
+use crate::svm::shadow::Shadow;
 use clock::GuestClock;
 use cpuid::CpuidModel;
 use denials::Denials;
@@ -45,6 +46,10 @@ pub struct Vm {
     pub policy: &'static VmPolicy,
     /// The handler of each exit: the policy's, within reach of the hot path.
     pub dispatch: &'static Dispatch,
+    /// The same without shadow paging, which has its turn first where there is any.
+    pub behind: &'static Dispatch,
+    /// Its shadow page tables, without nested paging.
+    pub shadow: Option<Shadow>,
     /// Its memory.
     pub memory: GuestMemory,
     /// Its devices.
@@ -126,6 +131,14 @@ impl How {
 }
 
 impl Vm {
+    /// Has `table` answer the guest's exits from now on.
+    pub fn answer_by(&mut self, table: &'static Dispatch) {
+        self.behind = table;
+        if self.shadow.is_none() {
+            self.dispatch = table;
+        }
+    }
+
     /// Ends the VM's life; the first end stands. Returns what the handler is to return.
     #[cold]
     pub fn finish(&mut self, how: How, why: fmt::Arguments<'_>) -> Outcome {
@@ -152,6 +165,16 @@ impl Vm {
     pub fn wake(&mut self) {
         if self.state == State::Waiting && self.devices.interrupt_pending() {
             self.state = State::Runnable;
+        }
+    }
+
+    /// Says how many page faults were the VMM's own, if it has shadow page tables.
+    pub fn report_hidden_faults(&self) {
+        if let Some(shadow) = &self.shadow {
+            info!(
+                "{}: {} page faults beside its own, for shadow paging",
+                self.policy.name, shadow.hidden_faults
+            );
         }
     }
 

@@ -7,7 +7,7 @@ use crate::policy::{Dispatch, Restart};
 
 static DISPATCH: Dispatch = Dispatch::empty();
 
-static POLICY: VmPolicy = VmPolicy {
+const POLICY: VmPolicy = VmPolicy {
     name: "test",
     cmdline: "",
     // Not a whole number of large pages: tables of every level.
@@ -29,6 +29,12 @@ static POLICY: VmPolicy = VmPolicy {
     needs: &[],
 };
 
+const SHADOWED: VmPolicy = VmPolicy {
+    npt: false,
+    init_vmcb: |_| (),
+    ..POLICY
+};
+
 /// `bytes` of frames, filled with what nobody may see; never freed.
 fn frames(bytes: u64) -> Frames {
     let heap =
@@ -37,7 +43,7 @@ fn frames(bytes: u64) -> Frames {
     Frames::new([Span::sized(start, bytes)], [])
 }
 
-fn start(frames: &mut Frames) -> Result<Instance, TooLittleMemory> {
+fn start(policy: &'static VmPolicy, frames: &mut Frames) -> Result<Instance, TooLittleMemory> {
     let mut around = Surroundings {
         frames,
         svm: Svm {
@@ -51,7 +57,7 @@ fn start(frames: &mut Frames) -> Result<Instance, TooLittleMemory> {
         cpuid: |_| [0; 4],
         wall: UnixTime(0),
     };
-    create(&POLICY, &[], &[], &mut around)
+    create(policy, &[], &[], &mut around)
 }
 
 #[test]
@@ -59,7 +65,8 @@ fn a_thousand_lives_leak_nothing_and_each_begins_with_zeroes() {
     let mut frames = frames(4 * LARGE_PAGE);
     let free = frames.free_bytes();
     for round in 0..1000 {
-        let mut instance = start(&mut frames).unwrap();
+        let policy = if round % 2 == 0 { &POLICY } else { &SHADOWED };
+        let mut instance = start(policy, &mut frames).unwrap();
         let memory = &mut instance.vm.memory;
         let last = crate::addr::Gpa(POLICY.memory - 8);
         assert_eq!(memory.read_u64(last), Some(0), "round {round}");
@@ -73,26 +80,29 @@ fn a_thousand_lives_leak_nothing_and_each_begins_with_zeroes() {
 #[test]
 fn a_start_that_fails_gives_back_what_it_took() {
     let enough = 2 * LARGE_PAGE + 16 * PAGE;
-    let mut results = Vec::new();
-    for bytes in (POLICY.memory..enough).step_by(PAGE as usize) {
-        let mut frames = frames(bytes);
-        let started = start(&mut frames);
-        if let Ok(instance) = &started {
-            destroy(instance, &mut frames);
+    let shadows = Room::for_memory(POLICY.memory).bytes();
+    for (policy, enough) in [(&POLICY, enough), (&SHADOWED, enough + shadows)] {
+        let mut results = Vec::new();
+        for bytes in (POLICY.memory..enough).step_by(PAGE as usize) {
+            let mut frames = frames(bytes);
+            let started = start(policy, &mut frames);
+            if let Ok(instance) = &started {
+                destroy(instance, &mut frames);
+            }
+            assert_eq!(frames.free_bytes(), bytes);
+            results.push(started.is_ok());
         }
-        assert_eq!(frames.free_bytes(), bytes);
-        results.push(started.is_ok());
+        assert!(
+            results.contains(&false) && results.contains(&true),
+            "{results:?}"
+        );
     }
-    assert!(
-        results.contains(&false) && results.contains(&true),
-        "{results:?}"
-    );
 }
 
 /// The TLB may hold translations of the ASID's last owner.
 #[test]
 fn a_new_vm_begins_with_an_empty_tlb() {
     let mut frames = frames(4 * LARGE_PAGE);
-    let instance = start(&mut frames).unwrap();
+    let instance = start(&POLICY, &mut frames).unwrap();
     assert_ne!(instance.vcpu.control().tlb_control, 0);
 }

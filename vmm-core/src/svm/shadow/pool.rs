@@ -1,0 +1,342 @@
+//! The pages that shadow tables are made of, and what is known of each guest frame.
+//!
+//! A shadow table mirrors one guest table, or stands for a piece of a large page. A frame that
+//! is mirrored is not writable for the guest, until the guest writes to it; then its mirrors are
+//! *loose*, like a TLB, and are compared with it when the guest asks for that.
+//! At most one entry maps a frame writable, so that taking that right away needs no search.
+
+use heapless::Vec;
+
+use super::guest::{FRAME, NO_EXECUTE, PRESENT, USER, WRITABLE};
+use super::mode::{Kind, Mode};
+use crate::addr::{Hpa, PAGE};
+use crate::svm::npt::Table;
+
+/// As many tables may be loose at a time.
+const MAX_LOOSE: usize = 64;
+/// No page, no entry.
+const NONE: u16 = u16::MAX;
+const NO_WRITER: u32 = u32::MAX;
+
+/// What a shadow table stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    /// The guest frame that it mirrors, or that it begins to map.
+    pub(super) frame: u32,
+    /// 1: its entries map pages.
+    pub(super) level: u8,
+    /// It maps consecutive frames and mirrors nothing.
+    pub(super) direct: bool,
+    /// Which part of the guest's table, where that has more entries, or the table less.
+    pub(super) part: u8,
+    /// The rights of the levels above: WRITABLE, USER; DIRTY of a large page.
+    pub(super) rights: u8,
+    /// Whether code may not be executed, by the levels above.
+    pub(super) no_execute: bool,
+    /// How the guest's tables are read.
+    pub(super) mode: Mode,
+}
+
+impl Key {
+    /// Whether the table's entries come from entries of the guest's.
+    pub(super) fn mirrors(&self) -> bool {
+        !(self.direct || self.mode.kind == Kind::TwoLevel && self.level == 3)
+    }
+}
+
+/// What is known of a page of the pool.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Page {
+    key: Key,
+    /// The next table of the same frame.
+    next: u16,
+}
+
+/// What is known of a guest frame.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Frame {
+    /// The entry that maps it writable.
+    writer: u32,
+    /// The first of the tables with this frame in their key.
+    tables: u16,
+    /// It is mirrored, and not writable.
+    is_guarded: bool,
+}
+
+impl Page {
+    /// A page that is not in use.
+    pub(super) const NEW: Page = Page {
+        key: Key {
+            frame: 0,
+            level: 0,
+            direct: true,
+            part: 0,
+            rights: 0,
+            no_execute: false,
+            mode: Mode {
+                kind: Kind::Unpaged,
+                large: false,
+                no_execute: false,
+                write_protect: true,
+            },
+        },
+        next: NONE,
+    };
+}
+
+impl Frame {
+    /// A frame that nothing maps or mirrors.
+    pub(super) const NEW: Frame = Frame {
+        writer: NO_WRITER,
+        tables: NONE,
+        is_guarded: false,
+    };
+}
+
+/// An entry of a shadow table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) table: u16,
+    pub(super) index: u16,
+}
+
+impl Place {
+    fn pack(self) -> u32 {
+        u32::from(self.table) << 9 | u32::from(self.index)
+    }
+
+    fn unpack(packed: u32) -> Place {
+        Place {
+            table: (packed >> 9) as u16,
+            index: packed as u16 & 0x1ff,
+        }
+    }
+}
+
+/// The shadow tables of one VM.
+pub struct Pool {
+    tables: &'static mut [Table],
+    base: Hpa,
+    pages: &'static mut [Page],
+    used: usize,
+    frames: &'static mut [Frame],
+    /// Where the guest's memory is.
+    memory: Hpa,
+    /// Frames whose mirrors are loose.
+    loose: Vec<u32, MAX_LOOSE>,
+    /// A translation that the CPU may have cached is gone, or has lost rights.
+    stale: bool,
+}
+
+impl Pool {
+    /// Makes a pool of `tables`, which the CPU finds at `base`, for a guest with its memory at
+    /// `memory`. There are as many `pages` as tables, and a frame for each of the guest's.
+    pub(super) fn new(
+        tables: &'static mut [Table],
+        base: Hpa,
+        pages: &'static mut [Page],
+        frames: &'static mut [Frame],
+        memory: Hpa,
+    ) -> Pool {
+        Pool {
+            tables,
+            base,
+            pages,
+            used: 0,
+            frames,
+            memory,
+            loose: Vec::new(),
+            stale: false,
+        }
+    }
+
+    /// How many tables are in use.
+    #[cfg(test)]
+    pub(super) fn tables_in_use(&self) -> u16 {
+        self.used as u16
+    }
+
+    /// Has the CPU forget all translations.
+    pub(super) fn set_stale(&mut self) {
+        self.stale = true;
+    }
+
+    /// How many frames the guest has.
+    pub(super) fn frames(&self) -> u32 {
+        self.frames.len() as u32
+    }
+
+    /// Whether the CPU must forget translations, which it is then taken to have done.
+    #[inline(always)]
+    pub(super) fn take_stale(&mut self) -> bool {
+        core::mem::take(&mut self.stale)
+    }
+
+    /// Where the CPU finds a table.
+    pub(super) fn address(&self, table: u16) -> u64 {
+        self.base.0 + u64::from(table) * PAGE
+    }
+
+    /// What a table stands for.
+    pub(super) fn key(&self, table: u16) -> Key {
+        self.pages[usize::from(table)].key
+    }
+
+    pub(super) fn entry(&self, place: Place) -> u64 {
+        self.tables[usize::from(place.table)][usize::from(place.index)]
+    }
+
+    /// The table that a present entry of an upper level leads to.
+    pub(super) fn child(&self, entry: u64) -> u16 {
+        ((entry & FRAME).wrapping_sub(self.base.0) / PAGE) as u16
+    }
+
+    /// The table for `key`, empty if it is new; `None`: the pool is exhausted.
+    pub(super) fn table(&mut self, key: Key) -> Option<(u16, bool)> {
+        let mut table = self.frames.get(key.frame as usize)?.tables;
+        while table != NONE {
+            let page = &self.pages[usize::from(table)];
+            if page.key == key {
+                return Some((table, false));
+            }
+            table = page.next;
+        }
+        self.tables.get_mut(self.used)?.fill(0);
+        let new = self.used as u16;
+        self.used += 1;
+        let is_loose = self.loose.contains(&key.frame);
+        let frame = &mut self.frames[key.frame as usize];
+        self.pages[usize::from(new)] = Page {
+            key,
+            next: frame.tables,
+        };
+        frame.tables = new;
+        if key.mirrors() && !is_loose {
+            self.guard(key.frame);
+        }
+        Some((new, true))
+    }
+
+    /// Forgets everything: no frame is mirrored, no table is in use.
+    pub(super) fn clear(&mut self) {
+        self.used = 0;
+        self.frames.fill(Frame::NEW);
+        self.loose.clear();
+        self.stale = true;
+    }
+
+    /// Whether the guest may not write to a frame, since it is mirrored.
+    pub(super) fn is_guarded(&self, frame: u32) -> bool {
+        self.frames
+            .get(frame as usize)
+            .is_some_and(|frame| frame.is_guarded)
+    }
+
+    /// Whether a frame is mapped writable by some entry.
+    pub(super) fn has_writer(&self, frame: u32) -> bool {
+        self.frames
+            .get(frame as usize)
+            .is_some_and(|frame| frame.writer != NO_WRITER)
+    }
+
+    /// Takes from the guest the right to write to a frame.
+    fn guard(&mut self, frame: u32) {
+        let frame = &mut self.frames[frame as usize];
+        frame.is_guarded = true;
+        let writer = core::mem::replace(&mut frame.writer, NO_WRITER);
+        if writer != NO_WRITER {
+            self.make_read_only(Place::unpack(writer));
+        }
+    }
+
+    fn make_read_only(&mut self, place: Place) {
+        self.tables[usize::from(place.table)][usize::from(place.index)] &= !WRITABLE;
+        self.stale = true;
+    }
+
+    /// Lets the guest write to a mirrored frame; `false`: too many are loose already.
+    pub(super) fn loosen(&mut self, frame: u32) -> bool {
+        if self.loose.push(frame).is_err() {
+            return false;
+        }
+        self.frames[frame as usize].is_guarded = false;
+        true
+    }
+
+    /// Whether the mirrors of a frame may differ from it.
+    pub(super) fn is_loose(&self, frame: u32) -> bool {
+        self.loose.contains(&frame)
+    }
+
+    /// Whether any mirror may differ from its frame.
+    #[inline(always)]
+    pub(super) fn has_loose(&self) -> bool {
+        !self.loose.is_empty()
+    }
+
+    /// Ends the looseness of one frame, which from now on is guarded; `None`: there is none.
+    pub(super) fn tighten(&mut self) -> Option<u32> {
+        let frame = self.loose.pop()?;
+        self.guard(frame);
+        Some(frame)
+    }
+
+    /// The first table with this frame in its key.
+    pub(super) fn first_of(&self, frame: u32) -> Option<u16> {
+        let first = self.frames.get(frame as usize)?.tables;
+        (first != NONE).then_some(first)
+    }
+
+    /// The next table with the same frame in its key.
+    pub(super) fn next_of(&self, table: u16) -> Option<u16> {
+        let next = self.pages[usize::from(table)].next;
+        (next != NONE).then_some(next)
+    }
+
+    /// Sets an entry of an upper level.
+    pub(super) fn link(&mut self, place: Place, entry: u64) {
+        let old = core::mem::replace(
+            &mut self.tables[usize::from(place.table)][usize::from(place.index)],
+            entry,
+        );
+        self.stale |= old & PRESENT != 0 && old != entry;
+    }
+
+    /// Sets an entry that maps a page. Another that maps the same frame writable no longer
+    /// does, if this one does.
+    pub(super) fn map(&mut self, place: Place, entry: u64) {
+        let slot = &mut self.tables[usize::from(place.table)][usize::from(place.index)];
+        let old = core::mem::replace(slot, entry);
+        if old & PRESENT != 0 {
+            let moved = (old ^ entry) & FRAME != 0;
+            self.stale |= moved || old & !entry & (WRITABLE | USER | PRESENT) != 0;
+            self.stale |= entry & !old & NO_EXECUTE != 0;
+            if old & WRITABLE != 0 {
+                let frame = self.frame_of(old);
+                self.frames[frame].writer = NO_WRITER;
+            }
+        }
+        if entry & (PRESENT | WRITABLE) == PRESENT | WRITABLE {
+            let frame = self.frame_of(entry);
+            let packed = place.pack();
+            let before = core::mem::replace(&mut self.frames[frame].writer, packed);
+            if before != NO_WRITER && before != packed {
+                self.make_read_only(Place::unpack(before));
+            }
+        }
+    }
+
+    /// The entry that maps a frame.
+    pub(super) fn address_of(&self, frame: u32) -> u64 {
+        self.memory.0 + u64::from(frame) * PAGE
+    }
+
+    fn frame_of(&self, entry: u64) -> usize {
+        ((entry & FRAME).wrapping_sub(self.memory.0) / PAGE) as usize
+    }
+
+    /// The guest frame that an entry maps.
+    pub(super) fn mapped(&self, entry: u64) -> u32 {
+        self.frame_of(entry) as u32
+    }
+}
