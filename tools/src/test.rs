@@ -16,16 +16,7 @@ pub struct Test {
 }
 
 /// The boots that `cargo test` leaves out.
-const LONG: [&str; 8] = [
-    "test",
-    "--package",
-    "tools",
-    "--test",
-    "boots",
-    "--",
-    "--ignored",
-    "slow::",
-];
+const LONG: [&str; 6] = ["test", "--test", "boots", "--", "--ignored", "slow::"];
 
 /// Runs the command.
 pub fn run(workspace: &Workspace, command: &Test) -> Result<Status> {

@@ -76,11 +76,16 @@ impl Recipe {
         self.binary
     }
 
-    /// The part of the content key that is the recipe itself. The files that
-    /// the environment names go into the key by content.
+    /// The part of the content key that is the recipe itself. The files that the environment
+    /// names go into the key by content, and here by name: the VMM calls its policy by it.
     pub fn identity(&self) -> String {
+        let names: Vec<_> = self
+            .environment
+            .iter()
+            .map(|(_, file)| Path::new(file).file_name())
+            .collect();
         format!(
-            "{:?} {:?} {ROOT} {CARGO_HOME}",
+            "{:?} {:?} {ROOT} {CARGO_HOME} {names:?}",
             self.arguments(),
             self.rustflags
         )
@@ -144,5 +149,17 @@ impl Recipe {
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join(OsStr::new("\x1f")))
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recipe_is_known_by_its_files_names_and_not_by_their_folders() {
+        let of = |policy: &str| Recipe::vmm(Path::new(policy), Path::new("/kernel")).identity();
+        assert_eq!(of("/here/vm.toml"), of("/there/vm.toml"));
+        assert_ne!(of("/here/vm.toml"), of("/here/watch.toml"));
     }
 }
