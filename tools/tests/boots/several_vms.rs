@@ -1,10 +1,10 @@
 //! Several VMs at once: switched among, typed into, stopped and started again at the console;
 //! and one that misbehaves does the others no harm.
 
-use iced_x86::code_asm::{al, dx, eax, esp, ptr};
+use iced_x86::code_asm::{al, dx, eax, edi, esi, esp, ptr};
 
 use crate::harness::{Boot, Outcome, trials};
-use crate::tiny_guest::tiny_guest;
+use crate::tiny_guest::{power_off, tiny_guest};
 
 trials![
     four_vms_are_switched_among_and_typed_into,
@@ -16,6 +16,7 @@ trials![
     a_triple_fault_leaves_the_others_alone,
     a_vm_that_spins_with_interrupts_off_starves_nobody,
     a_vm_that_floods_its_uart_starves_nobody,
+    vms_that_print_at_once_keep_their_lines_whole,
 ];
 
 const HEAD: &str = r#"
@@ -254,4 +255,43 @@ fn a_vm_that_floods_its_uart_starves_nobody() {
         a.out(dx, al)?;
         a.jmp(again)
     }));
+}
+
+fn vms_that_print_at_once_keep_their_lines_whole() {
+    const LINES: u32 = 500;
+    const LETTERS: u32 = 60;
+    let kernel = |letter: u8| {
+        tiny_guest(|a| {
+            let (mut line, mut more) = (a.create_label(), a.create_label());
+            a.mov(dx, 0x3f8)?;
+            a.mov(esi, LINES)?;
+            a.set_label(&mut line)?;
+            a.mov(edi, LETTERS)?;
+            a.mov(al, u32::from(letter))?;
+            a.set_label(&mut more)?;
+            a.out(dx, al)?;
+            a.dec(edi)?;
+            a.jnz(more)?;
+            a.mov(al, u32::from(b'\n'))?;
+            a.out(dx, al)?;
+            a.dec(esi)?;
+            a.jnz(line)?;
+            power_off(a)
+        })
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let letters = [b'x', b'y', b'z'];
+    let vms = letters.map(|letter| {
+        let name = char::from(letter).to_string();
+        let file = folder.path().join(&name);
+        std::fs::write(&file, kernel(letter)).expect("a kernel");
+        vm(&name, file.to_str().expect("a path"), "")
+    });
+    let outcome = policy("1 ms", &vms).within_seconds("60").run().ends_with(0);
+    for letter in letters.map(char::from) {
+        let lines = outcome.lines_of(&letter.to_string());
+        let whole = letter.to_string().repeat(LETTERS as usize);
+        assert_eq!(lines.len(), LINES as usize, "{:#?}", outcome.lines);
+        assert!(lines.iter().all(|line| **line == whole), "{lines:#?}");
+    }
 }

@@ -23,6 +23,7 @@ use crate::policy::{Dispatch, IoAction, IoRule, MsrAction, MsrRule, Restart, Tlb
 use crate::vm::clock::GuestClock;
 use crate::vm::cpuid::CpuidModel;
 use crate::vm::denials::Denials;
+use crate::vm::line::Line;
 use crate::vm::memory::tests::leaked;
 use crate::vm::stats::Stats;
 use crate::vm::vcpu::RFLAGS_IF;
@@ -83,6 +84,7 @@ fn guest(policy: &'static VmPolicy, code: &[u8]) -> Instance {
         clock: GuestClock::start(Tsc::new(1_000_000_000).unwrap()),
         stats: Stats::default(),
         denials: Denials::default(),
+        line: Line::default(),
         state: State::Runnable,
         paused: false,
         end: None,

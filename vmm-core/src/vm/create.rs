@@ -20,6 +20,7 @@ use crate::svm::tlb::Flush;
 use crate::vm::clock::GuestClock;
 use crate::vm::cpuid::CpuidModel;
 use crate::vm::denials::Denials;
+use crate::vm::line::Line;
 use crate::vm::loader::{self, Module};
 use crate::vm::memory::GuestMemory;
 use crate::vm::stats::Stats;
@@ -104,6 +105,7 @@ pub fn create(
         clock: GuestClock::start(around.tsc),
         stats: Stats::default(),
         denials: Denials::default(),
+        line: Line::default(),
         state: State::Runnable,
         paused: false,
         end: None,

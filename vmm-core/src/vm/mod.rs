@@ -5,6 +5,7 @@ pub mod cpuid;
 pub mod create;
 pub mod denials;
 pub mod fault;
+pub mod line;
 pub mod loader;
 pub mod memory;
 pub mod operand;
@@ -25,6 +26,7 @@ use crate::svm::shadow::Shadow;
 use clock::GuestClock;
 use cpuid::CpuidModel;
 use denials::Denials;
+use line::Line;
 use memory::GuestMemory;
 use stats::Stats;
 
@@ -62,6 +64,8 @@ pub struct Vm {
     pub stats: Stats,
     /// What it tried and was refused.
     pub denials: Denials,
+    /// What it sends over its UART, until that is a line.
+    pub line: Line,
     /// Whether it can run, while it lives.
     pub state: State,
     /// Whether a person has paused it. Its clock stands meanwhile.
@@ -156,9 +160,34 @@ impl Vm {
         self.end.is_none() && !self.paused && self.state == State::Runnable
     }
 
-    /// Sends a byte of the guest's UART to the person at COM1.
-    pub fn transmit(&mut self, byte: u8) {
-        log::guest(self.policy.name, &[byte]);
+    /// Sends a byte of the guest's UART to the person at COM1, together with the rest of its
+    /// line. A byte that begins one is news to the scheduler, which sends it should no more come.
+    pub fn transmit(&mut self, byte: u8) -> Outcome {
+        let begins = self.line.is_empty();
+        if self.line.push(byte) {
+            self.send_line();
+            Outcome::Resume
+        } else if begins {
+            Outcome::Leave
+        } else {
+            Outcome::Resume
+        }
+    }
+
+    /// Sends what there is of the line that the guest has begun.
+    pub fn send_line(&mut self) {
+        if !self.line.is_empty() {
+            log::guest(self.policy.name, &self.line.take());
+        }
+    }
+
+    /// Sends the line that the guest has begun if it waits, or has done something else for
+    /// `patience` ticks of the TSC.
+    pub fn send_resting_line(&mut self, patience: u64) {
+        let waits = self.paused || self.state == State::Waiting;
+        if waits || self.line.rests(self.stats.run_cycles, patience) {
+            self.send_line();
+        }
     }
 
     /// Wakes it if it waits and an interrupt is pending.

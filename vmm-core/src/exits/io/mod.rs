@@ -167,7 +167,11 @@ impl PortAccess<'_> {
     fn effect(&mut self, effect: Effect) {
         match effect {
             Effect::None => {}
-            Effect::Transmit(byte) => self.vm.transmit(byte),
+            Effect::Transmit(byte) => {
+                if self.vm.transmit(byte) == Outcome::Leave {
+                    self.outcome = Outcome::Leave;
+                }
+            }
             Effect::Timer => self.outcome = Outcome::Leave,
             Effect::PowerOff => {
                 self.outcome = self.vm.finish(How::PowerOff, format_args!("power off"));
