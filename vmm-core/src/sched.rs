@@ -29,14 +29,27 @@ impl Scheduler {
         }
     }
 
-    /// Chooses among the first `count` VMs one that `is_runnable`: with `stay` the one that had
-    /// the last turn, if it can, since its quantum has not ended; else the one furthest behind.
+    /// Chooses among the first `count` VMs one that `is_runnable`: the one in a `hurry`, since a
+    /// person has just typed to it, unless it has had more than a quantum beyond what another
+    /// one has; with `stay` the one that had the last turn, since its quantum has not ended; else
+    /// the one furthest behind.
     pub fn pick(
         &mut self,
         count: usize,
+        hurry: Option<usize>,
         stay: bool,
         is_runnable: impl Fn(usize) -> bool,
     ) -> Option<usize> {
+        if let Some(first) =
+            hurry.filter(|first| *first < count.min(MAX_VMS) && is_runnable(*first))
+        {
+            let others = (0..count.min(MAX_VMS)).filter(|index| is_runnable(*index));
+            let least = others.map(|index| self.lead[index]).min();
+            if least.is_none_or(|least| self.lead[first].saturating_sub(least) <= self.credit) {
+                self.last = Some(first);
+                return self.last;
+            }
+        }
         if let Some(last) = self.last.filter(|last| stay && is_runnable(*last)) {
             return Some(last);
         }
@@ -88,7 +101,7 @@ mod tests {
         let mut scheduler = Scheduler::new(QUANTUM);
         let turns: Vec<_> = (0..6)
             .map(|_| {
-                let turn = scheduler.pick(3, false, |_| true);
+                let turn = scheduler.pick(3, None, false, |_| true);
                 scheduler.charge(turn.unwrap(), QUANTUM, 1);
                 turn
             })
@@ -99,24 +112,37 @@ mod tests {
     #[test]
     fn a_quantum_is_kept_until_the_vm_waits() {
         let mut scheduler = Scheduler::new(QUANTUM);
-        assert_eq!(scheduler.pick(2, false, |_| true), Some(0));
+        assert_eq!(scheduler.pick(2, None, false, |_| true), Some(0));
         scheduler.charge(0, QUANTUM, 1);
-        assert_eq!(scheduler.pick(2, true, |_| true), Some(0));
-        assert_eq!(scheduler.pick(2, true, |index| index == 1), Some(1));
+        assert_eq!(scheduler.pick(2, None, true, |_| true), Some(0));
+        assert_eq!(scheduler.pick(2, None, true, |index| index == 1), Some(1));
+    }
+
+    #[test]
+    fn who_is_typed_to_has_the_next_turn_even_if_another_s_has_not_ended() {
+        let mut scheduler = Scheduler::new(QUANTUM);
+        assert_eq!(scheduler.pick(4, None, false, |_| true), Some(0));
+        assert_eq!(scheduler.pick(4, Some(3), true, |_| true), Some(3));
+        assert_eq!(scheduler.pick(4, None, true, |_| true), Some(3));
+        assert_eq!(
+            scheduler.pick(4, Some(2), true, |index| index != 2),
+            Some(3)
+        );
+        assert_eq!(scheduler.pick(4, Some(64), true, |_| true), Some(3));
     }
 
     #[test]
     fn nobody_runnable_is_nobody_s_turn() {
         let mut scheduler = Scheduler::new(QUANTUM);
-        assert_eq!(scheduler.pick(0, false, |_| true), None);
-        assert_eq!(scheduler.pick(3, true, |_| false), None);
+        assert_eq!(scheduler.pick(0, None, false, |_| true), None);
+        assert_eq!(scheduler.pick(3, None, true, |_| false), None);
     }
 
     #[test]
     fn time_without_end_overflows_nothing() {
         let mut scheduler = Scheduler::new(u64::MAX);
         for _ in 0..20 {
-            let turn = scheduler.pick(MAX_VMS + 1, false, |_| true).unwrap();
+            let turn = scheduler.pick(MAX_VMS + 1, None, false, |_| true).unwrap();
             scheduler.charge(turn, u64::MAX, 0);
         }
         scheduler.charge(MAX_VMS, 1, 1);
@@ -131,7 +157,7 @@ mod tests {
             let mut scheduler = Scheduler::new(QUANTUM);
             let mut had = vec![0u64; weights.len()];
             for length in lengths {
-                let turn = scheduler.pick(weights.len(), false, |_| true).unwrap();
+                let turn = scheduler.pick(weights.len(), None, false, |_| true).unwrap();
                 scheduler.charge(turn, length, weights[turn]);
                 had[turn] += length;
             }
@@ -148,15 +174,29 @@ mod tests {
             let mut scheduler = Scheduler::new(QUANTUM);
             let sleeper = others;
             for _ in 0..asleep {
-                let turn = scheduler.pick(others + 1, false, |index| index != sleeper).unwrap();
+                let turn = scheduler.pick(others + 1, None, false, |index| index != sleeper).unwrap();
                 scheduler.charge(turn, QUANTUM, 1);
             }
             let mut turns = 0;
-            while scheduler.pick(others + 1, false, |_| true) != Some(sleeper) {
+            while scheduler.pick(others + 1, None, false, |_| true) != Some(sleeper) {
                 scheduler.charge(scheduler.last().unwrap(), QUANTUM, 1);
                 turns += 1;
                 prop_assert!(turns <= others);
             }
+        }
+
+        /// Whoever types without end takes no more than a quantum or two from the others.
+        #[test]
+        fn typing_does_not_starve_the_others(count in 2usize..8, turns in 50usize..500) {
+            let mut scheduler = Scheduler::new(QUANTUM);
+            let mut had = vec![0u64; count];
+            for _ in 0..turns {
+                let turn = scheduler.pick(count, Some(0), false, |_| true).unwrap();
+                scheduler.charge(turn, QUANTUM, 1);
+                had[turn] += 1;
+            }
+            let fewest = had.iter().min().unwrap();
+            prop_assert!(had[0] <= fewest + 3, "{had:?}");
         }
 
         /// Sleep saves up no more than a quantum: then the others have their turns again.
@@ -164,11 +204,11 @@ mod tests {
         fn a_long_sleep_gives_no_long_turn(asleep in 10usize..2000) {
             let mut scheduler = Scheduler::new(QUANTUM);
             for _ in 0..asleep {
-                scheduler.pick(2, false, |index| index == 0);
+                scheduler.pick(2, None, false, |index| index == 0);
                 scheduler.charge(0, QUANTUM, 1);
             }
             let turns: Vec<_> = (0..6).map(|_| {
-                let turn = scheduler.pick(2, false, |_| true).unwrap();
+                let turn = scheduler.pick(2, None, false, |_| true).unwrap();
                 scheduler.charge(turn, QUANTUM, 1);
                 turn
             }).collect();

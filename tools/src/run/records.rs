@@ -47,6 +47,9 @@ pub enum Record {
         guest_cycles: u64,
         /// TSC ticks in the VMM on this VM's behalf.
         vmm_cycles: u64,
+        /// TSC ticks from a key to the VM's next turn, at most.
+        #[serde(default)]
+        slowest_input_cycles: u64,
     },
     /// A VM ended.
     Ended {

@@ -19,6 +19,8 @@ pub struct Vm {
     pub guest_cycles: u64,
     /// TSC ticks in the VMM on its behalf.
     pub vmm_cycles: u64,
+    /// TSC ticks from a key to its next turn, at most.
+    pub slowest_input_cycles: u64,
 }
 
 /// How a VM ended.
@@ -97,11 +99,13 @@ impl Report {
                     exits,
                     guest_cycles,
                     vmm_cycles,
+                    slowest_input_cycles,
                 } => {
                     let vm = report.vm(vm);
                     vm.exits.clone_from(exits);
                     vm.guest_cycles = *guest_cycles;
                     vm.vmm_cycles = *vmm_cycles;
+                    vm.slowest_input_cycles = *slowest_input_cycles;
                 }
                 Record::Ended {
                     vm,
@@ -263,6 +267,7 @@ mod tests {
             exits,
             guest_cycles: 50,
             vmm_cycles: 50,
+            slowest_input_cycles: 0,
         }])
         .table();
         let place = |text: &str| {

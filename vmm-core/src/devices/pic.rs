@@ -26,6 +26,8 @@ pub struct Pic {
     slave: Chip,
     /// The INTR pin; recomputed after every change, because it is asked far more often.
     intr: bool,
+    /// Lines of which an interrupt was taken since [`Pic::take_accepted`] last told of it.
+    accepted: u16,
 }
 
 impl Default for Pic {
@@ -41,6 +43,7 @@ impl Pic {
             master: Chip::new(0x08, 1 << CASCADE),
             slave: Chip::new(0x70, CASCADE),
             intr: false,
+            accepted: 0,
         }
     }
 
@@ -143,14 +146,39 @@ impl Pic {
         self.set_line(line, true);
     }
 
-    /// Whether the guest has yet to take or to end an interrupt of `line` (0-15).
-    pub const fn is_busy(&self, line: u8) -> bool {
-        let (chip, bit) = if line < 8 {
+    /// Whether an interrupt of `line` (0-15) waits for the guest to take it.
+    pub const fn is_requested(&self, line: u8) -> bool {
+        let (chip, bit) = self.place(line);
+        chip.irr & bit != 0
+    }
+
+    /// Whether the guest has taken an interrupt of `line` (0-15) and not ended it yet.
+    pub const fn is_in_service(&self, line: u8) -> bool {
+        let (chip, bit) = self.place(line);
+        chip.isr & bit != 0
+    }
+
+    /// Whether the guest has `line` (0-15) masked.
+    pub const fn is_masked(&self, line: u8) -> bool {
+        let (chip, bit) = self.place(line);
+        chip.imr & bit != 0
+    }
+
+    /// The chip and its bit that `line` (0-15) is.
+    const fn place(&self, line: u8) -> (&Chip, u8) {
+        if line < 8 {
             (&self.master, 1 << line)
         } else {
             (&self.slave, 1 << (line & 7))
-        };
-        (chip.irr | chip.isr) & bit != 0
+        }
+    }
+
+    /// Whether the guest has taken an interrupt of `line` (0-15) since this was last asked.
+    pub const fn take_accepted(&mut self, line: u8) -> bool {
+        let bit = 1 << (line & 15);
+        let accepted = self.accepted & bit != 0;
+        self.accepted &= !bit;
+        accepted
     }
 
     /// The INTR pin.
@@ -164,11 +192,14 @@ impl Pic {
     pub fn acknowledge(&mut self) -> u8 {
         let vector = match self.master.accept() {
             None => self.master.base | SPURIOUS,
-            Some(level) if !self.master.has_slave(level) => self.master.base | level,
+            Some(level) if !self.master.has_slave(level) => {
+                self.accepted |= 1 << level;
+                self.master.base | level
+            }
             Some(CASCADE) if self.slave.icw3 & 7 == CASCADE => {
                 // The slave's INT drops with INTA, so that a further request of its is an edge.
                 self.master.set_line(CASCADE, false);
-                self.slave.base | self.slave.accept().unwrap_or(SPURIOUS)
+                self.slave.base | self.accept_from_slave().unwrap_or(SPURIOUS)
             }
             Some(_) => FLOATING,
         };
@@ -176,18 +207,29 @@ impl Pic {
         vector
     }
 
-    /// A read after OCW3's poll command.
+    fn accept_from_slave(&mut self) -> Option<u8> {
+        let level = self.slave.accept()?;
+        self.accepted |= 1 << (8 + level);
+        Some(level)
+    }
+
+    /// A read after OCW3's poll command ("Poll Command"): bit 7 tells whether there was a
+    /// request, bits 2-0 its level.
     #[cold]
     fn poll(&mut self, port: u16) -> u8 {
-        let value = if port & 0x80 == 0 {
-            self.master.poll()
+        let level = if port & 0x80 == 0 {
+            self.master.poll = false;
+            let level = self.master.accept();
+            self.accepted |= level.map_or(0, |level| 1 << level);
+            level
         } else {
+            self.slave.poll = false;
             // As with INTA, INT drops before it can rise for the next request.
             self.master.set_line(CASCADE, false);
-            self.slave.poll()
+            self.accept_from_slave()
         };
         self.settle(true);
-        value
+        level.map_or(SPURIOUS, |level| 0x80 | level)
     }
 
     /// Brings the cascade line (if `slave` may have changed) and the INTR pin up to date.

@@ -15,6 +15,7 @@ impl Hypervisor {
             Typed::Guest(byte) => {
                 if let Some(guest) = self.guests.get_mut(self.focus) {
                     guest.type_byte(byte);
+                    self.typed_to = Some(self.focus);
                 }
             }
             Typed::Order(order) => self.obey(order),
@@ -34,6 +35,7 @@ impl Hypervisor {
                     guest.key(EXTENDED);
                 }
                 guest.key(code);
+                self.typed_to = Some(self.focus);
             }
             Pressed::Chord => {
                 LET_GO.into_iter().for_each(|code| guest.key(code));

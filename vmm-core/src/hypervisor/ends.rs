@@ -5,9 +5,8 @@ use crate::host::ending::{self, Status};
 use crate::host::log::{self, Level};
 use crate::host::record;
 use crate::info;
-use crate::policy::{Restart, VmPolicy};
+use crate::policy::Restart;
 use crate::vm::create::{self, free_piece};
-use crate::vm::stats::Stats;
 use crate::vm::{End, How};
 
 impl Hypervisor {
@@ -38,6 +37,7 @@ impl Hypervisor {
             return;
         };
         guest.past.add_all(&life.instance.vm.stats);
+        life.instance.vm.send_line();
         life.instance.vm.report_denials();
         life.instance.vm.report_hidden_faults();
         create::destroy(&life.instance, &mut self.machine.frames);
@@ -53,9 +53,10 @@ impl Hypervisor {
         self.unload();
         for guest in &mut self.guests {
             if let Some(life) = guest.life.take() {
+                life.instance.vm.send_line();
                 life.instance.vm.report_denials();
                 guest.past.add_all(&life.instance.vm.stats);
-                send_exits(guest.policy, &guest.past);
+                send_exits(guest);
             }
         }
         let mut ends = self.guests.iter().filter_map(|guest| guest.ended);
@@ -100,7 +101,7 @@ fn report_end(guest: &Guest, end: &End) {
         },
         format_args!("{name}: {}: {}", end.how.name(), end.reason),
     );
-    send_exits(guest.policy, &guest.past);
+    send_exits(guest);
     record::send("ended", |record| {
         record.text("vm", name);
         record.text("how", end.how.name());
@@ -110,9 +111,10 @@ fn report_end(guest: &Guest, end: &End) {
 }
 
 /// What a VM stopped for in all of its lives, as a record.
-fn send_exits(policy: &VmPolicy, stats: &Stats) {
+fn send_exits(guest: &Guest) {
+    let stats = &guest.past;
     record::send("exits", |record| {
-        record.text("vm", policy.name);
+        record.text("vm", guest.policy.name);
         record.objects("exits", stats.iter(), |object, (exit, count)| {
             object.text("name", exit.name);
             object.number("code", exit.code as u64);
@@ -122,5 +124,6 @@ fn send_exits(policy: &VmPolicy, stats: &Stats) {
         let vmm = stats.vmm_cycles();
         record.number("guest_cycles", stats.run_cycles.saturating_sub(vmm));
         record.number("vmm_cycles", vmm);
+        record.number("slowest_input_cycles", guest.slowest_input);
     });
 }

@@ -3,6 +3,7 @@
 use heapless::Deque;
 
 use crate::console::Sample;
+use crate::host::tsc;
 use crate::policy::VmPolicy;
 use crate::svm::debug_registers::DebugRegisters;
 use crate::svm::instructions::FxImage;
@@ -29,6 +30,10 @@ pub(super) struct Guest {
     pub paused_at: u64,
     /// What the console saw of it last.
     pub sample: Sample,
+    /// The longest that something typed has waited for the VM to have a turn: ticks of the TSC.
+    pub slowest_input: u64,
+    /// When the first of what it has not had a turn for was typed: the TSC.
+    typed_at: Option<u64>,
     keys: Deque<u8, 64>,
     typed: Deque<u8, 256>,
 }
@@ -54,6 +59,8 @@ impl Guest {
             past: Stats::default(),
             paused_at: 0,
             sample: Sample::default(),
+            slowest_input: 0,
+            typed_at: None,
             keys: Deque::new(),
             typed: Deque::new(),
         }
@@ -74,17 +81,28 @@ impl Guest {
     /// A byte of the keyboard for it. What does not fit is lost.
     pub fn key(&mut self, byte: u8) {
         let _ = self.keys.push_back(byte);
+        self.typed_at.get_or_insert_with(tsc::now);
     }
 
     /// A byte of the serial line for it. What does not fit is lost.
     pub fn type_byte(&mut self, byte: u8) {
         let _ = self.typed.push_back(byte);
+        self.typed_at.get_or_insert_with(tsc::now);
+    }
+
+    /// It has a turn, and with it what was typed.
+    pub fn begin_turn(&mut self) {
+        if let Some(typed_at) = self.typed_at.take() {
+            let waited = tsc::now().wrapping_sub(typed_at);
+            self.slowest_input = self.slowest_input.max(waited);
+        }
     }
 
     /// Forgets what was typed and not taken: it was for a life that is over.
     pub fn forget_input(&mut self) {
         self.keys.clear();
         self.typed.clear();
+        self.typed_at = None;
     }
 
     /// Gives its devices as much of what was typed as they have room for.

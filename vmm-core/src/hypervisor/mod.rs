@@ -37,6 +37,9 @@ use routes::Routes;
 
 /// The screen is painted every so many ns: 25 times a second.
 const FRAME_NS: u64 = 40_000_000;
+/// A guest that has run for so many ns without going on with the line that it sends has said
+/// what it had to say: a prompt, or the echo of a key.
+const LINE_NS: u64 = 2_000_000;
 /// After so many ns a guest has left an interrupt shadow.
 const RETRY_NS: u64 = 5_000;
 
@@ -102,6 +105,8 @@ struct Hypervisor {
     focus: usize,
     keys: Keys,
     chord: Chord,
+    /// Who has been typed to, and has had no turn since.
+    typed_to: Option<usize>,
     quit: bool,
     routes: Routes,
     /// When the current turn ends, and when the screen is painted next: ns of [`Self::now`].
@@ -147,6 +152,7 @@ impl Hypervisor {
             focus: policy.vms.iter().position(|vm| vm.autostart).unwrap_or(0),
             keys: Keys::default(),
             chord: Chord::default(),
+            typed_to: None,
             quit: false,
             routes,
             turn_ends: 0,
@@ -182,11 +188,15 @@ impl Hypervisor {
             let stay = now < self.turn_ends;
             let guests = &self.guests;
             let last = self.scheduler.last();
-            let next = self
-                .scheduler
-                .pick(guests.len(), stay, |index| guests[index].is_runnable());
+            let hurry = self.typed_to;
+            let next = self.scheduler.pick(guests.len(), hurry, stay, |index| {
+                guests[index].is_runnable()
+            });
             match next {
                 Some(index) => {
+                    if hurry == next {
+                        self.typed_to = None;
+                    }
                     if last != next || !stay {
                         self.turn_ends = now + quantum_ns(self.policy);
                     }
@@ -206,7 +216,9 @@ impl Hypervisor {
     /// Lets a VM run until an exit wants the VMM.
     fn turn(&mut self, index: usize) {
         self.load(index);
-        let Some(life) = &mut self.guests[index].life else {
+        let guest = &mut *self.guests[index];
+        guest.begin_turn();
+        let Some(life) = &mut guest.life else {
             return;
         };
         let instance = &mut life.instance;
@@ -304,9 +316,14 @@ impl Hypervisor {
         }
     }
 
-    /// Moves every VM's timers to its own time, and wakes those that an interrupt waits for.
+    /// Moves every VM's timers to its own time, wakes those that an interrupt waits for, and
+    /// sends what those have said that say no more.
     fn bring_up_to_date(&mut self) {
+        let patience = self.machine.tsc.ticks(LINE_NS);
         for guest in &mut self.guests {
+            if let Some(vm) = guest.vm() {
+                vm.send_resting_line(patience);
+            }
             if let Some(vm) = guest.vm().filter(|vm| !vm.paused) {
                 vm.devices.advance(vm.clock.now());
                 vm.wake();
@@ -327,7 +344,13 @@ impl Hypervisor {
             if vm.paused {
                 continue;
             }
-            contended |= Some(index) != running && vm.is_runnable();
+            if Some(index) == running {
+                if !vm.line.is_empty() {
+                    due = due.min(now + LINE_NS);
+                }
+            } else {
+                contended |= vm.is_runnable();
+            }
             if let Some(deadline) = vm.devices.next_deadline() {
                 due = due.min(now + deadline.0.saturating_sub(vm.clock.now().0));
             }

@@ -259,10 +259,4 @@ impl Chip {
             Expect::Ocw1
         }
     }
-
-    /// "Poll Command": bit 7 tells whether there was a request, bits 2-0 its level.
-    pub fn poll(&mut self) -> u8 {
-        self.poll = false;
-        self.accept().map_or(SPURIOUS, |level| 0x80 | level)
-    }
 }
