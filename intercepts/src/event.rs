@@ -1,5 +1,22 @@
 //! The event format shared by EVENTINJ and EXITINTINFO (APM 15.20, 15.7.2).
 
+use crate::bits::bits;
+
+bits! {
+    /// EVENTINJ (0A8h) and EXITINTINFO (088h).
+    pub mod injection: u64;
+    VECTOR = 7:0, "Vector; ignored for an NMI";
+    TYPE = 10:8, "What kind of event" {
+        0 => "external or virtual interrupt",
+        2 => "NMI",
+        3 => "exception",
+        4 => "software interrupt (INTn)",
+    };
+    EV = 11, "The event has an error code";
+    V = 31, "There is an event; otherwise the rest may be stale";
+    ERRORCODE = 63:32, "The error code";
+}
+
 /// What kind of event is injected or was interrupted: bits 10:8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -23,37 +40,34 @@ impl Event {
     /// No event: the valid bit is clear.
     pub const NONE: Event = Event(0);
 
-    const ERROR_VALID: u64 = 1 << 11;
-    const VALID: u64 = 1 << 31;
-
     /// An external interrupt with this vector.
     pub const fn interrupt(vector: u8) -> Event {
-        Event(Self::VALID | vector as u64)
+        Event(injection::V | vector as u64)
     }
 
     /// A non-maskable interrupt.
     pub const fn nmi() -> Event {
-        Event(Self::VALID | (EventKind::Nmi as u64) << 8 | 2)
+        Event(injection::V | (EventKind::Nmi as u64) << 8 | 2)
     }
 
     /// An exception without error code.
     pub const fn exception(vector: u8) -> Event {
-        Event(Self::VALID | (EventKind::Exception as u64) << 8 | vector as u64)
+        Event(injection::V | (EventKind::Exception as u64) << 8 | vector as u64)
     }
 
     /// An exception that pushes `error`.
     pub const fn exception_with_error(vector: u8, error: u32) -> Event {
-        Event(Self::exception(vector).0 | Self::ERROR_VALID | (error as u64) << 32)
+        Event(Self::exception(vector).0 | injection::EV | (error as u64) << 32)
     }
 
     /// INTn with this vector.
     pub const fn software(vector: u8) -> Event {
-        Event(Self::VALID | (EventKind::Software as u64) << 8 | vector as u64)
+        Event(injection::V | (EventKind::Software as u64) << 8 | vector as u64)
     }
 
     /// Whether bit 31 says that there is an event at all. Other bits may be stale.
     pub const fn is_valid(self) -> bool {
-        self.0 & Self::VALID != 0
+        self.0 & injection::V != 0
     }
 
     /// The vector, bits 7:0.
@@ -74,7 +88,7 @@ impl Event {
 
     /// The error code, if bit 11 says there is one.
     pub const fn error(self) -> Option<u32> {
-        if self.0 & Self::ERROR_VALID == 0 {
+        if self.0 & injection::EV == 0 {
             None
         } else {
             Some((self.0 >> 32) as u32)

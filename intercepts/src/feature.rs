@@ -66,6 +66,7 @@ features! {
     VMCB_CLEAN "vmcb-clean" 0x8000_000a . 0 Edx[5] "VMCB clean bits";
     FLUSH_BY_ASID "flush-by-asid" 0x8000_000a . 0 Edx[6] "TLB_CONTROL values 3 and 7 flush one ASID";
     DECODE_ASSISTS "decode-assists" 0x8000_000a . 0 Edx[7] "Instruction bytes and operands in the VMCB";
+    PMC_VIRT "pmc-virt" 0x8000_000a . 0 Edx[8] "Performance-counter virtualisation";
     PAUSE_FILTER "pause-filter" 0x8000_000a . 0 Edx[10] "PAUSE filter count";
     PAUSE_THRESHOLD "pause-threshold" 0x8000_000a . 0 Edx[12] "PAUSE filter cycle threshold";
     AVIC "avic" 0x8000_000a . 0 Edx[13] "Advanced virtual interrupt controller";
@@ -73,12 +74,18 @@ features! {
     VGIF "vgif" 0x8000_000a . 0 Edx[16] "Virtual global interrupt flag";
     GMET "gmet" 0x8000_000a . 0 Edx[17] "Guest mode execute trap";
     X2AVIC "x2avic" 0x8000_000a . 0 Edx[18] "AVIC in x2APIC mode";
+    SSS_CHECK "sss-check" 0x8000_000a . 0 Edx[19] "Nested page tables guard supervisor shadow stacks";
     SPEC_CTRL "spec-ctrl" 0x8000_000a . 0 Edx[20] "SPEC_CTRL virtualisation";
+    ROGPT "rogpt" 0x8000_000a . 0 Edx[21] "Guest page tables may be in nested read-only pages";
+    HOST_MCE "host-mce-override" 0x8000_000a . 0 Edx[23] "A machine check in a guest exits, whatever CR4.MCE says";
     TLB_ICTL "tlb-ictl" 0x8000_000a . 0 Edx[24] "INVLPGB and TLBSYNC can be intercepted or allowed in guests";
     VNMI "vnmi" 0x8000_000a . 0 Edx[25] "Virtual NMI";
     IBS_VIRT "ibs-virt" 0x8000_000a . 0 Edx[26] "Instruction-based sampling virtualisation";
+    EXT_LVT "ext-lvt-fault" 0x8000_000a . 0 Edx[27] "Changed faults of extended APIC accesses under AVIC";
+    VMCB_ADDRESS "vmcb-address-check" 0x8000_000a . 0 Edx[28] "VMRUN, VMLOAD and VMSAVE check the address themselves";
     BUS_LOCK_THRESHOLD "bus-lock-threshold" 0x8000_000a . 0 Edx[29] "Bus lock threshold";
     IDLE_HLT "idle-hlt" 0x8000_000a . 0 Edx[30] "HLT intercept that spares a pending virtual interrupt";
+    ENHANCED_SHUTDOWN "enhanced-shutdown" 0x8000_000a . 0 Edx[31] "A shutdown exit tells its cause";
     RDTSCP "rdtscp" 0x8000_0001 . 0 Edx[27] "RDTSCP";
     MONITOR "monitor" 1 . 0 Ecx[3] "MONITOR and MWAIT";
     XSAVE "xsave" 1 . 0 Ecx[26] "XSAVE, XGETBV and XSETBV";
@@ -88,5 +95,7 @@ features! {
     MCOMMIT "mcommit" 0x8000_0008 . 0 Ebx[8] "MCOMMIT";
     SKINIT "skinit" 0x8000_0001 . 0 Ecx[12] "SKINIT and STGI without SVM enabled";
     WRITE_TRAPS "write-traps" 0x8000_001f . 0 Eax[3] "SEV-ES, with which EFER and CR write traps came";
+    SEV "sev" 0x8000_001f . 0 Eax[1] "Encrypted memory";
     SEV_ES "sev-es" 0x8000_001f . 0 Eax[3] "Encrypted state";
+    SEV_SNP "sev-snp" 0x8000_001f . 0 Eax[4] "Encrypted memory in the reverse map table";
 }

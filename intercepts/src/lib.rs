@@ -13,23 +13,27 @@
 #![no_std]
 
 mod action;
+mod bits;
 mod cpuid;
-mod event;
+pub mod event;
 mod exit;
 mod exits;
 mod feature;
-mod info;
-mod msr;
+pub mod info;
+mod instruction;
+pub mod msr;
 mod row;
 pub mod vmcb;
 
 pub use action::{Action, Actions};
+pub use bits::Bits;
 pub use cpuid::{CPUID_FEATURES, CpuidFeature, Reliance, has_subleaves};
 pub use event::{Event, EventKind};
 pub use exit::{Advance, Denial, Exit, Finish, Intercept, Owner, SLOTS, Timing, slot};
 pub use exits::{EXITS, ExitCode, by_code, by_name};
 pub use feature::{FEATURES, Feature, Register};
-pub use info::{IoioInfo, NptFault};
+pub use info::{IoioInfo, NptFault, info_bits};
+pub use instruction::{INSTRUCTIONS, Instruction};
 pub use msr::{Carrier, MSRS, Msr, msr_by_name, msr_by_number};
 
 /// The names of exception vectors 0-31 as a policy writes them (`exception.pf`), and the

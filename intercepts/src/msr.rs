@@ -1,4 +1,55 @@
-//! The MSRs that a policy can name (APM volume 2, appendix A).
+//! The MSRs that a policy can name (APM volume 2, appendix A), and the formats of those that are
+//! about SVM (APM 15.30).
+
+use crate::Bits;
+use crate::bits::bits;
+use crate::vmcb::registers;
+
+bits! {
+    /// VM_CR (APM 15.30.1).
+    pub mod vm_cr: u64;
+    DPD = 0, "Debug port off";
+    R_INIT = 1, "INIT becomes #SX";
+    DIS_A20M = 2, "A20 masking off";
+    LOCK = 3, "LOCK and SVMDIS are read-only";
+    SVMDIS = 4, "SVM is switched off: EFER.SVME cannot be set";
+
+    /// IGNNE (APM 15.30.2).
+    pub mod ignne: u64;
+    IGNNE = 0, "State of the IGNNE signal";
+
+    /// SMM_CTL (APM 15.30.3).
+    pub mod smm_ctl: u64;
+    DISMISS = 0, "Drop a pending SMI";
+    ENTER = 1, "Enter system-management mode";
+    SMI_CYCLE = 2, "Send the SMI special cycle";
+    EXIT = 3, "Leave system-management mode";
+    RSM_CYCLE = 4, "Send the RSM special cycle";
+
+    /// VM_HSAVE_PA (APM 15.30.4).
+    pub mod vm_hsave_pa: u64;
+    PAGE = 51:12, "Physical address of the page, its low 12 bits omitted";
+
+    /// TSC_RATIO (APM 15.30.5).
+    pub mod tsc_ratio: u64;
+    FRAC = 31:0, "Fraction";
+    INT = 39:32, "Whole number";
+
+    /// The AVIC doorbell (APM 15.29.6).
+    pub mod avic_doorbell: u64;
+    APIC_ID = 31:0, "APIC ID of the processor to ring";
+
+    /// GHCB (APM 15.35).
+    pub mod ghcb: u64;
+    GHCB_INFO = 11:0, "What is asked or answered";
+    GHCB_DATA = 63:12, "The guest-physical address, or more of the message";
+
+    /// SEV_STATUS (APM 15.34.10).
+    pub mod sev_status: u64;
+    SEV = 0, "The guest's memory is encrypted";
+    SEV_ES = 1, "Its registers are as well";
+    SNP = 2, "Its memory is in the reverse map table";
+}
 
 /// A model-specific register.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +62,18 @@ pub struct Msr {
     pub carrier: Carrier,
     /// What it is.
     pub meaning: &'static str,
+    /// Its format, if it is one of SVM or one that the save area holds.
+    pub bits: &'static [Bits],
+}
+
+impl Msr {
+    /// Whether SVM brought it (APM 15.30), or what is built on SVM.
+    pub const fn is_of_svm(&self) -> bool {
+        matches!(
+            self.number,
+            0xc000_0104 | 0xc001_0114..=0xc001_0118 | 0xc001_011b | 0xc001_0130 | 0xc001_0131
+        )
+    }
 }
 
 /// Who saves and restores an MSR when another vCPU or the host runs.
@@ -26,11 +89,26 @@ pub enum Carrier {
     Nobody,
 }
 
+macro_rules! rows {
+    () => {
+        &[]
+    };
+    ($bits:path) => {
+        $bits
+    };
+}
+
 macro_rules! msrs {
-    ($($name:literal $number:literal $carrier:ident $meaning:literal;)*) => {
+    ($($name:literal $number:literal $carrier:ident $meaning:literal $(, $bits:path)?;)*) => {
         /// Every MSR with a name.
         pub static MSRS: &[Msr] = &[
-            $(Msr { name: $name, number: $number, carrier: Carrier::$carrier, meaning: $meaning },)*
+            $(Msr {
+                name: $name,
+                number: $number,
+                carrier: Carrier::$carrier,
+                meaning: $meaning,
+                bits: rows!($($bits)?),
+            },)*
         ];
     };
 }
@@ -43,10 +121,10 @@ msrs! {
     "sysenter_esp" 0x175 Vmload "SYSENTER stack pointer";
     "sysenter_eip" 0x176 Vmload "SYSENTER entry point";
     "mcg_cap" 0x179 Nobody "Machine check: what there is";
-    "debugctl" 0x1d9 Nobody "Debug control; DBGCTL in the save area";
-    "pat" 0x277 Nobody "Page attribute table; a nested guest's is G_PAT";
+    "debugctl" 0x1d9 Nobody "Debug control; DBGCTL in the save area", registers::dbgctl::BITS;
+    "pat" 0x277 Nobody "Page attribute table; a nested guest's is G_PAT", registers::pat::BITS;
     "mtrr_def_type" 0x2ff Nobody "Memory-type ranges: the default";
-    "efer" 0xc000_0080 Nobody "Extended features; always virtual, SVME reads 0";
+    "efer" 0xc000_0080 Nobody "Extended features; always virtual, SVME reads 0", registers::efer::BITS;
     "star" 0xc000_0081 Vmload "SYSCALL segments and legacy target";
     "lstar" 0xc000_0082 Vmload "SYSCALL target in long mode";
     "cstar" 0xc000_0083 Vmload "SYSCALL target in compatibility mode";
@@ -55,11 +133,17 @@ msrs! {
     "gs_base" 0xc000_0101 Vmload "GS base";
     "kernel_gs_base" 0xc000_0102 Vmload "GS base that SWAPGS brings";
     "tsc_aux" 0xc000_0103 Switch "What RDTSCP returns in ECX";
-    "tsc_ratio" 0xc000_0104 Nobody "TSC ratio of guests";
+    "tsc_ratio" 0xc000_0104 Nobody "TSC ratio of guests", tsc_ratio::BITS;
     "syscfg" 0xc001_0010 Nobody "System configuration";
     "hwcr" 0xc001_0015 Nobody "Hardware configuration";
-    "vm_cr" 0xc001_0114 Nobody "SVM control: SVMDIS, lock";
-    "vm_hsave_pa" 0xc001_0117 Nobody "Host save area of VMRUN";
+    "vm_cr" 0xc001_0114 Nobody "SVM control: SVMDIS, lock", vm_cr::BITS;
+    "ignne" 0xc001_0115 Nobody "The IGNNE signal of the legacy x87 error interface", ignne::BITS;
+    "smm_ctl" 0xc001_0116 Nobody "Control of system-management mode by a VMM", smm_ctl::BITS;
+    "vm_hsave_pa" 0xc001_0117 Nobody "Host save area of VMRUN", vm_hsave_pa::BITS;
+    "svm_key" 0xc001_0118 Nobody "Key that unlocks SVMDIS; reads 0";
+    "avic_doorbell" 0xc001_011b Nobody "Rings another processor that runs a guest", avic_doorbell::BITS;
+    "ghcb" 0xc001_0130 Nobody "Where an encrypted guest talks to its VMM", ghcb::BITS;
+    "sev_status" 0xc001_0131 Nobody "What of the guest is encrypted", sev_status::BITS;
 }
 
 /// The MSR of that name.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use intercepts::{EXITS, Intercept, vmcb};
+use intercepts::vmcb::{self, Flow};
+use intercepts::{Bits, EXITS, FEATURES, INSTRUCTIONS, Intercept, MSRS, Register, info};
 
 /// The lines of a table, without comments and heading, cut at the commas.
 fn rows(table: &str) -> impl Iterator<Item = Vec<&str>> {
@@ -42,19 +43,161 @@ fn codes_names_words_and_bits_of_the_exits_agree_with_the_second_source() {
     assert_eq!(ours, theirs);
 }
 
+/// A format as the tables write it.
+fn format(bits: impl Iterator<Item = Bits>) -> String {
+    let rows: Vec<_> = bits
+        .map(
+            |Bits {
+                 name, high, low, ..
+             }| {
+                if high == low {
+                    format!("{name}@{high}")
+                } else {
+                    format!("{name}@{high}:{low}")
+                }
+            },
+        )
+        .collect();
+    rows.join(" ")
+}
+
 #[test]
-fn offsets_and_sizes_of_the_fields_agree_with_the_second_source() {
-    let theirs: Vec<(usize, usize, &str)> = rows(include_str!("data/fields.csv"))
+fn offsets_sizes_and_directions_of_the_fields_agree_with_the_second_source() {
+    let theirs: Vec<(usize, usize, &str, &str)> = rows(include_str!("data/fields.csv"))
         .map(|row| {
-            let [offset, bytes, name] = row[..] else {
+            let [offset, bytes, name, cpu] = row[..] else {
                 panic!("{row:?}")
             };
-            (hex(offset) as usize, bytes.parse().expect("a size"), name)
+            let bytes = bytes.parse().expect("a size");
+            (hex(offset) as usize, bytes, name, cpu)
         })
         .collect();
     let ours: Vec<_> = vmcb::fields()
-        .filter(|field| !field.is_reserved() || field.name == "reserved_for_host")
-        .map(|field| (field.offset, field.bytes, field.name))
+        .filter(|field| !field.is_reserved())
+        .map(|field| {
+            let cpu = match field.flow {
+                Flow::Request => "r",
+                Flow::Answer => "w",
+                Flow::Exchange => "rw",
+                Flow::Carried => "ls",
+                Flow::Software | Flow::Reserved => "-",
+            };
+            (field.offset, field.bytes, field.name, cpu)
+        })
         .collect();
     assert_eq!(ours, theirs);
+}
+
+#[test]
+fn the_formats_of_fields_and_of_exit_information_agree_with_the_second_source() {
+    let theirs: BTreeMap<String, String> = rows(include_str!("data/bits.csv"))
+        .map(|row| {
+            let [name, bits] = row[..] else {
+                panic!("{row:?}")
+            };
+            (name.to_owned(), bits.to_owned())
+        })
+        .collect();
+    let fields =
+        vmcb::fields().map(|field| (field.name.to_owned(), format(field.bits.iter().copied())));
+    let infos = EXITS.iter().flat_map(|exit| {
+        info::info_bits(exit.code)
+            .into_iter()
+            .zip(1..)
+            .map(|(bits, number)| {
+                let name = format!("{}.{number}", exit.apm);
+                (name, format(bits.iter().copied()))
+            })
+    });
+    let ours: BTreeMap<String, String> = fields
+        .chain(infos)
+        .filter(|(_, bits)| !bits.is_empty())
+        // Of the 64 registers the table has the first and the last; they are all alike.
+        .filter(|(name, _)| theirs.contains_key(name) || !is_register(name))
+        .collect();
+    assert_eq!(ours, theirs);
+}
+
+/// Whether this is the information of a control or debug register.
+fn is_register(name: &str) -> bool {
+    ["VMEXIT_CR", "VMEXIT_DR"]
+        .iter()
+        .any(|start| name.starts_with(start))
+}
+
+#[test]
+fn the_msrs_of_svm_agree_with_the_second_source() {
+    let theirs: Vec<(u64, &str, String)> = rows(include_str!("data/msrs.csv"))
+        .map(|row| {
+            let [number, name, bits] = row[..] else {
+                panic!("{row:?}")
+            };
+            (hex(number), name, bits.to_owned())
+        })
+        .collect();
+    let ours: Vec<_> = MSRS
+        .iter()
+        .filter(|msr| msr.is_of_svm())
+        .map(|msr| {
+            (
+                msr.number.into(),
+                msr.name,
+                format(msr.bits.iter().copied()),
+            )
+        })
+        .collect();
+    assert_eq!(ours, theirs);
+}
+
+#[test]
+fn the_features_of_svm_agree_with_the_second_source() {
+    let theirs: Vec<(u8, &str)> = rows(include_str!("data/features.csv"))
+        .map(|row| {
+            let [bit, name] = row[..] else {
+                panic!("{row:?}")
+            };
+            (bit.parse().expect("a bit number"), name)
+        })
+        .collect();
+    let ours: Vec<_> = FEATURES
+        .iter()
+        .filter(|feature| feature.leaf == 0x8000_000a && feature.register == Register::Edx)
+        .map(|feature| (feature.bit, feature.name))
+        .collect();
+    assert_eq!(ours, theirs);
+}
+
+/// Opcodes as QEMU's decoder has them (target/i386/tcg/translate.c, case 0x101).
+#[test]
+fn the_opcodes_of_the_instructions_agree_with_the_second_source() {
+    let last_byte = |mnemonic: &str| match mnemonic {
+        "VMRUN" => 0xd8,
+        "VMMCALL" | "VMGEXIT" => 0xd9,
+        "VMLOAD" => 0xda,
+        "VMSAVE" => 0xdb,
+        "STGI" => 0xdc,
+        "CLGI" => 0xdd,
+        "SKINIT" => 0xde,
+        "INVLPGA" => 0xdf,
+        "INVLPGB" => 0xfe,
+        "TLBSYNC" => 0xff,
+        other => panic!("{other} is not in the second source"),
+    };
+    assert_eq!(INSTRUCTIONS.len(), 11);
+    for instruction in INSTRUCTIONS {
+        let opcode = instruction
+            .opcode
+            .strip_prefix(&[0xf3])
+            .unwrap_or(instruction.opcode);
+        assert_eq!(
+            opcode,
+            [0x0f, 0x01, last_byte(instruction.mnemonic)],
+            "{}",
+            instruction.mnemonic
+        );
+        assert_eq!(
+            instruction.opcode.len() == 4,
+            instruction.mnemonic == "VMGEXIT"
+        );
+    }
 }

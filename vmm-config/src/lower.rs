@@ -297,16 +297,10 @@ fn control_fields(gates: &[Gate], asid: u32, npt: bool, tsc_offset: i64) -> Vec<
 
 /// The bit of `field` that is this intercept, if it is in it.
 fn bit_in(field: &Field, intercept: Intercept) -> Option<u8> {
-    let Intercept::Bit { offset, bit } = intercept else {
-        return None;
-    };
-    // The vocabulary counts bits from a 32-bit word; reads and writes of registers are a
-    // 16-bit field each.
-    let from_field = usize::from(offset) * 8 + usize::from(bit);
-    let within = from_field.checked_sub(field.offset * 8)?;
-    u8::try_from(within)
-        .ok()
-        .filter(|within| usize::from(*within) < field.bytes * 8)
+    match intercept {
+        Intercept::Bit { offset, bit } => field.bit_of(offset, bit),
+        _ => None,
+    }
 }
 
 /// SVM and nested paging, and the feature of each exit that the policy asks for.

@@ -5,12 +5,16 @@
 //! compile-time assertion holds each field to the offset that its row names.
 
 pub mod control;
+pub mod registers;
 pub mod save;
 mod validate;
+pub mod words;
+
+use crate::{Bits, EXITS, Feature, Intercept};
 
 pub use control::Control;
 pub use save::{Save, Segment};
-pub use validate::{Violation, intercepts, set_intercept, validate};
+pub use validate::{DEMANDS, Violation, intercepts, set_intercept, validate};
 
 /// One field of the VMCB, or a reserved range of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,14 +25,103 @@ pub struct Field {
     pub offset: usize,
     /// Size in bytes.
     pub bytes: usize,
+    /// Who writes it and who reads it.
+    pub flow: Flow,
     /// What it holds.
     pub meaning: &'static str,
+    /// What the register holds after a reset of the CPU (APM 14.1.3), as a little-endian
+    /// number; 0 for the control area, which has no register behind it.
+    pub reset: u128,
+    /// Its format, but for the intercept words; see [`Field::named_bits`].
+    pub bits: &'static [Bits],
+    /// The CPU feature without which it is reserved.
+    pub feature: Option<Feature>,
+    /// Where the APM describes it.
+    pub section: &'static str,
+}
+
+/// Who writes a field of the VMCB, and who reads it (APM 15.5, 15.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Nobody: zero.
+    Reserved,
+    /// The VMM writes it and VMRUN reads it.
+    Request,
+    /// #VMEXIT writes it and the VMM reads it.
+    Answer,
+    /// The VMM and #VMEXIT write it, and VMRUN reads it.
+    Exchange,
+    /// The VMM and VMSAVE write it, and VMLOAD reads it.
+    Carried,
+    /// The VMM alone, for what it likes.
+    Software,
+}
+
+impl Flow {
+    /// Who writes the field.
+    pub const fn written_by(self) -> &'static str {
+        match self {
+            Flow::Reserved => "nobody",
+            Flow::Request | Flow::Software => "VMM",
+            Flow::Answer => "#VMEXIT",
+            Flow::Exchange => "VMM, #VMEXIT",
+            Flow::Carried => "VMM, VMSAVE",
+        }
+    }
+
+    /// Who reads the field.
+    pub const fn read_by(self) -> &'static str {
+        match self {
+            Flow::Reserved => "nobody",
+            Flow::Request => "VMRUN",
+            Flow::Answer | Flow::Software => "VMM",
+            Flow::Exchange => "VMRUN, VMM",
+            Flow::Carried => "VMLOAD",
+        }
+    }
 }
 
 impl Field {
     /// Whether the range is reserved: to be left zero.
     pub fn is_reserved(&self) -> bool {
-        self.name.starts_with("reserved")
+        self.flow == Flow::Reserved
+    }
+
+    /// The named bits, ascending: of the format, or of the exits whose intercepts are in here.
+    pub fn named_bits(&self) -> impl Iterator<Item = Bits> {
+        let intercepts = EXITS.iter().filter_map(|exit| {
+            let Intercept::Bit { offset, bit } = exit.intercept else {
+                return None;
+            };
+            let bit = self.bit_of(offset, bit)?;
+            Some(Bits {
+                name: exit.name,
+                high: bit,
+                low: bit,
+                meaning: exit.trigger,
+                values: &[],
+                feature: exit.feature,
+            })
+        });
+        self.bits.iter().copied().chain(intercepts)
+    }
+
+    /// The bit of this field that is bit `bit` of the 32-bit intercept word at `offset`; reads
+    /// and writes of registers share a word, and are a field each.
+    pub fn bit_of(&self, offset: u16, bit: u8) -> Option<u8> {
+        let from_start = usize::from(offset) * 8 + usize::from(bit);
+        let within = from_start.checked_sub(self.offset * 8)?;
+        u8::try_from(within)
+            .ok()
+            .filter(|within| usize::from(*within) < self.bytes * 8)
+    }
+
+    /// What VMRUN demands of it (APM 15.5.1).
+    pub fn demands(&self) -> impl Iterator<Item = &'static str> {
+        DEMANDS
+            .iter()
+            .filter(|demand| demand.field == self.name)
+            .map(|demand| demand.rule)
     }
 }
 
@@ -37,8 +130,9 @@ impl Field {
 macro_rules! area {
     (
         $(#[$doc:meta])*
-        $area:ident at $base:literal, $size:literal bytes;
-        $($offset:literal $name:ident: $type:ty, $meaning:literal;)*
+        $area:ident at $base:literal, $size:literal bytes, fields $section:literal;
+        $($offset:literal $name:ident: $type:ty, $flow:ident, $meaning:literal
+            $(, reset $reset:expr)? $(, bits $bits:path)? $(, needs $feature:ident)?;)*
     ) => {
         $(#[$doc])*
         #[derive(Clone)]
@@ -57,7 +151,12 @@ macro_rules! area {
                     name: stringify!($name),
                     offset: $base + $offset,
                     bytes: core::mem::size_of::<$type>(),
+                    flow: $crate::vmcb::Flow::$flow,
                     meaning: $meaning,
+                    reset: $crate::vmcb::or!(0 $(, $reset)?),
+                    bits: $crate::vmcb::or!(&[] $(, $bits)?),
+                    feature: $crate::vmcb::or!(None $(, Some(Feature::$feature))?),
+                    section: $section,
                 },
             )*];
 
@@ -71,6 +170,17 @@ macro_rules! area {
     };
 }
 pub(crate) use area;
+
+/// A value that need not be given, and the one to take then.
+macro_rules! or {
+    ($default:expr) => {
+        $default
+    };
+    ($default:expr, $given:expr) => {
+        $given
+    };
+}
+pub(crate) use or;
 
 /// A virtual machine control block. Its physical address goes into RAX for VMRUN.
 #[derive(Clone)]
@@ -92,6 +202,13 @@ impl Vmcb {
             control: Control::zeroed(),
             save: Save::zeroed(),
         }
+    }
+
+    /// The bytes as the CPU sees them.
+    pub const fn bytes(&self) -> &[u8; 4096] {
+        // SAFETY: the structure is 4096 bytes long; its fields, integers all, leave no gap
+        // between them (the assertions on the areas' offsets and sizes), so every byte is set.
+        unsafe { &*core::ptr::from_ref(self).cast() }
     }
 }
 
@@ -116,6 +233,66 @@ mod tests {
             end + field.bytes
         });
         assert_eq!(end, 4096);
+    }
+
+    #[test]
+    fn the_bits_of_every_field_are_ascending_and_within_it() {
+        for field in fields() {
+            let mut free = 0;
+            for bits in field.named_bits() {
+                assert!(bits.low <= bits.high, "{}.{}", field.name, bits.name);
+                assert!(
+                    free <= usize::from(bits.low),
+                    "{}.{}",
+                    field.name,
+                    bits.name
+                );
+                free = usize::from(bits.high) + 1;
+            }
+            assert!(free <= field.bytes * 8, "{}", field.name);
+        }
+    }
+
+    #[test]
+    fn every_intercept_bit_is_in_exactly_one_field() {
+        let in_fields: usize = fields()
+            .filter(|field| field.name.starts_with("intercept_"))
+            .map(|field| field.named_bits().count())
+            .sum();
+        let is_bit = |exit: &&crate::Exit| matches!(exit.intercept, Intercept::Bit { .. });
+        assert_eq!(in_fields, EXITS.iter().filter(is_bit).count());
+    }
+
+    #[test]
+    fn every_demand_is_on_a_field() {
+        for demand in DEMANDS {
+            assert!(field(demand.field).is_some(), "{}", demand.field);
+        }
+    }
+
+    #[test]
+    fn the_values_of_tlb_control_are_those_that_the_format_names() {
+        let named: [u64; 4] =
+            core::array::from_fn(|index| words::tlb_control::BITS[0].values[index].0);
+        let used = [
+            control::tlb::NOTHING,
+            control::tlb::EVERYTHING,
+            control::tlb::THIS_ASID,
+            control::tlb::THIS_ASID_NON_GLOBAL,
+        ];
+        assert_eq!(named, used.map(u64::from));
+    }
+
+    #[test]
+    fn the_bytes_of_a_vmcb_are_its_fields() {
+        let mut vmcb = Vmcb::zeroed();
+        vmcb.control.guest_asid = 0x0403_0201;
+        vmcb.save.cs.base = 7;
+        vmcb.save.spec_ctrl = 9;
+        let bytes = vmcb.bytes();
+        assert_eq!(bytes[0x58..0x5c], [1, 2, 3, 4]);
+        assert_eq!((bytes[0x418], bytes[0x6e0]), (7, 9));
+        assert_eq!(bytes.iter().filter(|byte| **byte != 0).count(), 6);
     }
 
     #[test]

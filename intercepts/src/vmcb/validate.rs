@@ -3,7 +3,9 @@
 //! The CPU answers a violation with VMEXIT_INVALID and nothing more. This names the field.
 
 use super::control::nested;
+use super::registers::{cr0, cr4, efer, segment};
 use super::{Control, Vmcb};
+use crate::bits::defined;
 use crate::{Event, EventKind, ExitCode, Intercept};
 
 /// A condition of VMRUN that a VMCB does not meet.
@@ -15,113 +17,65 @@ pub struct Violation {
     pub rule: &'static str,
 }
 
-const EFER_LME: u64 = 1 << 8;
-const EFER_SVME: u64 = 1 << 12;
-/// SCE, LME, LMA, NXE, SVME, LMSLE, FFXSR, TCE, and the later MCOMMIT, INTWB, UAIE, AIBRSE.
-const EFER_DEFINED: u64 = 0x0037_fd01;
-const CR0_PE: u64 = 1 << 0;
-const CR0_NW: u64 = 1 << 29;
-const CR0_CD: u64 = 1 << 30;
-const CR0_PG: u64 = 1 << 31;
-const CR4_PAE: u64 = 1 << 5;
-/// VME to OSXMMEXCPT, UMIP, LA57, FSGSBASE, PCIDE, OSXSAVE, SMEP, SMAP, PKE, CET.
-const CR4_DEFINED: u64 = 0x00f7_1fff;
-const CS_L: u16 = 1 << 9;
-const CS_D: u16 = 1 << 10;
+const EFER_DEFINED: u64 = defined(efer::BITS) as u64;
+const CR4_DEFINED: u64 = defined(cr4::BITS) as u64;
+/// CS.L and CS.D, in the attributes of the segment.
+const CS_L_D: u16 = ((segment::L | segment::D_B) >> 16) as u16;
 
-/// The conditions in the order of APM 15.5.1. `max_physical` is the first physical address
-/// beyond the machine's address space.
-///
-/// # Errors
-/// The first condition that the VMCB does not meet.
-pub fn validate(vmcb: &Vmcb, max_physical: u64) -> Result<(), Violation> {
-    let (control, save) = (&vmcb.control, &vmcb.save);
-    let demand = |holds: bool, field: &'static str, rule: &'static str| {
-        if holds {
+/// Builds [`validate`] and [`DEMANDS`] from one list: field, rule, and when it holds.
+macro_rules! demands {
+    (|$control:ident, $save:ident, $vmcb:ident, $max_physical:ident| $(let $name:ident = $value:expr;)*
+     $($field:literal $rule:literal: $holds:expr;)*) => {
+        /// What VMRUN demands, in the order of APM 15.5.1.
+        pub static DEMANDS: &[Violation] = &[
+            $(Violation { field: $field, rule: $rule },)*
+        ];
+
+        /// Whether VMRUN takes the VMCB. `max_physical` is the first physical address beyond
+        /// the machine's address space.
+        ///
+        /// # Errors
+        /// The first of [`DEMANDS`] that is not met.
+        pub fn validate($vmcb: &Vmcb, $max_physical: u64) -> Result<(), Violation> {
+            let ($control, $save) = (&$vmcb.control, &$vmcb.save);
+            $(let $name = $value;)*
+            $(if !$holds {
+                return Err(Violation { field: $field, rule: $rule });
+            })*
             Ok(())
-        } else {
-            Err(Violation { field, rule })
         }
     };
-    let long_paging = save.efer & EFER_LME != 0 && save.cr0 & CR0_PG != 0;
+}
 
-    demand(save.efer & EFER_SVME != 0, "efer", "EFER.SVME must be 1")?;
-    demand(
-        save.cr0 & CR0_CD != 0 || save.cr0 & CR0_NW == 0,
-        "cr0",
-        "CR0.NW must be 0 while CR0.CD is 0",
-    )?;
-    demand(save.cr0 >> 32 == 0, "cr0", "CR0 bits 63:32 must be 0")?;
-    demand(
-        save.cr3 < max_physical,
-        "cr3",
-        "CR3 must not have bits beyond the physical address width",
-    )?;
-    demand(
-        save.cr4 & !CR4_DEFINED == 0,
-        "cr4",
-        "CR4's reserved bits must be 0",
-    )?;
-    demand(save.dr6 >> 32 == 0, "dr6", "DR6 bits 63:32 must be 0")?;
-    demand(save.dr7 >> 32 == 0, "dr7", "DR7 bits 63:32 must be 0")?;
-    demand(
-        save.efer & !EFER_DEFINED == 0,
-        "efer",
-        "EFER's reserved bits must be 0",
-    )?;
-    if long_paging {
-        demand(
-            save.cr4 & CR4_PAE != 0,
-            "cr4",
-            "long mode with paging needs CR4.PAE",
-        )?;
-        demand(
-            save.cr0 & CR0_PE != 0,
-            "cr0",
-            "long mode with paging needs CR0.PE",
-        )?;
-        demand(
-            save.cs.attributes & (CS_L | CS_D) != CS_L | CS_D || save.cr4 & CR4_PAE == 0,
-            "cs",
-            "in long mode CS.L and CS.D must not both be 1",
-        )?;
-    }
-    demand(
-        intercepts(vmcb, ExitCode::Vmrun),
-        "intercept_misc2",
-        "VMRUN must be intercepted",
-    )?;
-    demand(
-        map_fits(control.iopm_base_pa, 12 << 10, max_physical),
-        "iopm_base_pa",
-        "the I/O permission map must be page-aligned and within physical memory",
-    )?;
-    demand(
-        map_fits(control.msrpm_base_pa, 8 << 10, max_physical),
-        "msrpm_base_pa",
-        "the MSR permission map must be page-aligned and within physical memory",
-    )?;
-    demand(
-        injectable(control.event_injection),
-        "event_injection",
-        "EVENTINJ must hold a legal event",
-    )?;
-    demand(
-        control.guest_asid != 0,
-        "guest_asid",
-        "ASID 0 is the host's",
-    )?;
-    demand(
-        control.nested_control & nested::NP_ENABLE == 0
-            || map_fits(control.nested_cr3, 4096, max_physical),
-        "nested_cr3",
-        "N_CR3 must be page-aligned and within physical memory",
-    )?;
-    demand(
-        control.nested_control & nested::NP_ENABLE == 0 || is_legal_pat(save.g_pat),
-        "g_pat",
-        "G_PAT must hold memory types 0, 1, 4, 5, 6 or 7",
-    )
+demands! {
+    |control, save, vmcb, max_physical|
+    let long_paging = save.efer & efer::LME != 0 && save.cr0 & cr0::PG != 0;
+    let nested_paging = control.nested_control & nested::NP_ENABLE != 0;
+
+    "efer" "EFER.SVME must be 1": (save.efer & efer::SVME != 0);
+    "cr0" "CR0.NW must be 0 while CR0.CD is 0":
+        (save.cr0 & cr0::CD != 0 || save.cr0 & cr0::NW == 0);
+    "cr0" "CR0 bits 63:32 must be 0": (save.cr0 >> 32 == 0);
+    "cr3" "CR3 must not have bits beyond the physical address width": (save.cr3 < max_physical);
+    "cr4" "CR4's reserved bits must be 0": (save.cr4 & !CR4_DEFINED == 0);
+    "dr6" "DR6 bits 63:32 must be 0": (save.dr6 >> 32 == 0);
+    "dr7" "DR7 bits 63:32 must be 0": (save.dr7 >> 32 == 0);
+    "efer" "EFER's reserved bits must be 0": (save.efer & !EFER_DEFINED == 0);
+    "cr4" "long mode with paging needs CR4.PAE": (!long_paging || save.cr4 & cr4::PAE != 0);
+    "cr0" "long mode with paging needs CR0.PE": (!long_paging || save.cr0 & cr0::PE != 0);
+    "cs" "in long mode CS.L and CS.D must not both be 1":
+        (!long_paging || save.cs.attributes & CS_L_D != CS_L_D);
+    "intercept_misc2" "VMRUN must be intercepted": (intercepts(vmcb, ExitCode::Vmrun));
+    "iopm_base_pa" "the I/O permission map must be page-aligned and within physical memory":
+        (map_fits(control.iopm_base_pa, 12 << 10, max_physical));
+    "msrpm_base_pa" "the MSR permission map must be page-aligned and within physical memory":
+        (map_fits(control.msrpm_base_pa, 8 << 10, max_physical));
+    "event_injection" "EVENTINJ must hold a legal event": (injectable(control.event_injection));
+    "guest_asid" "ASID 0 is the host's": (control.guest_asid != 0);
+    "nested_cr3" "N_CR3 must be page-aligned and within physical memory":
+        (!nested_paging || map_fits(control.nested_cr3, 4096, max_physical));
+    "g_pat" "G_PAT must hold memory types 0, 1, 4, 5, 6 or 7":
+        (!nested_paging || is_legal_pat(save.g_pat));
 }
 
 /// Whether the intercept bit of `code` is set; `false` for exits without a bit.
@@ -195,7 +149,7 @@ mod tests {
 
     fn legal() -> Vmcb {
         let mut vmcb = Vmcb::zeroed();
-        vmcb.save.efer = EFER_SVME;
+        vmcb.save.efer = efer::SVME;
         vmcb.save.cr0 = 0x11;
         vmcb.save.g_pat = 0x0007_0406_0007_0406;
         vmcb.control.intercept_misc2 = 1;
@@ -232,26 +186,27 @@ mod tests {
         let breaks: &[(&str, Break)] = &[
             ("efer", |v| v.save.efer = 0),
             ("efer", |v| v.save.efer |= 1 << 1),
-            ("cr0", |v| v.save.cr0 |= CR0_NW),
+            ("efer", |v| v.save.efer |= 1 << 16),
+            ("cr0", |v| v.save.cr0 |= cr0::NW),
             ("cr0", |v| v.save.cr0 |= 1 << 32),
             ("cr3", |v| v.save.cr3 = MEMORY),
             ("cr4", |v| v.save.cr4 = 1 << 31),
             ("dr6", |v| v.save.dr6 = 1 << 32),
             ("dr7", |v| v.save.dr7 = 1 << 32),
             ("cr4", |v| {
-                v.save.efer |= EFER_LME;
-                v.save.cr0 |= CR0_PG;
+                v.save.efer |= efer::LME;
+                v.save.cr0 |= cr0::PG;
             }),
             ("cr0", |v| {
-                v.save.efer |= EFER_LME;
-                v.save.cr0 = CR0_PG;
-                v.save.cr4 = CR4_PAE;
+                v.save.efer |= efer::LME;
+                v.save.cr0 = cr0::PG;
+                v.save.cr4 = cr4::PAE;
             }),
             ("cs", |v| {
-                v.save.efer |= EFER_LME;
-                v.save.cr0 |= CR0_PG;
-                v.save.cr4 = CR4_PAE;
-                v.save.cs.attributes = CS_L | CS_D;
+                v.save.efer |= efer::LME;
+                v.save.cr0 |= cr0::PG;
+                v.save.cr4 = cr4::PAE;
+                v.save.cs.attributes = CS_L_D;
             }),
             ("intercept_misc2", |v| v.control.intercept_misc2 = 0),
             ("iopm_base_pa", |v| v.control.iopm_base_pa = 0x800),

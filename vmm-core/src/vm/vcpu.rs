@@ -383,7 +383,7 @@ impl Vcpu {
     /// interrupt is only a bell: it is never delivered.
     #[inline]
     pub fn ring_bell(&mut self) {
-        self.vmcb.control.vintr |= vintr::V_IRQ | vintr::V_INTR_PRIO_HIGHEST | vintr::V_IGN_TPR;
+        self.vmcb.control.vintr |= vintr::V_IRQ | vintr::V_INTR_PRIO | vintr::V_IGN_TPR;
     }
 
     /// Takes back [`Vcpu::ring_bell`].
