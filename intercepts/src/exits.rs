@@ -279,6 +279,7 @@ exits! {
         .section("15.9");
     Npf = 0x400 => event("npf", "VMEXIT_NPF", 0, 0, "npf").caused_by(Intercept::NestedPaging)
         .needs(Feature::NPT).owned(Owner::NestedPaging, Action::Emulate)
+        .fits(Actions::EMULATE.union(Actions::INJECT).union(Actions::STOP))
         .trigger("a nested page fault")
         .infos("the error code, and where the walk stopped", "the guest-physical address")
         .section("15.25.6");

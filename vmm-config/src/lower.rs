@@ -326,7 +326,10 @@ fn needs(written: &written::Vm, gates: &[Resolved], origin: &dyn Fn(Span) -> Ori
         });
     }
     for gate in gates {
+        // Without nested paging the VMM makes that exit itself.
+        let is_made = gate.exit.intercept == Intercept::NestedPaging && !written.npt.value;
         if let (Some(feature), Some(entry)) = (gate.exit.feature, &gate.entry)
+            && !is_made
             && needs.iter().all(|need| need.feature != feature)
         {
             needs.push(Need {

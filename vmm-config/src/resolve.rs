@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use intercepts::{Action, EXITS, Exit, ExitCode, Intercept};
+use intercepts::{Action, EXITS, Exit, ExitCode};
 
 use crate::finding::Findings;
 use crate::lower::is_logged;
@@ -157,14 +157,14 @@ impl<'d> Resolver<'d, '_, '_> {
 fn gates(mut answers: Answers, npt: bool) -> Vec<Gate> {
     EXITS
         .iter()
-        .filter_map(|exit| match answers.remove(&exit.code) {
-            Some(entry) => Some(Gate {
+        .map(|exit| match answers.remove(&exit.code) {
+            Some(entry) => Gate {
                 exit,
                 log: is_logged(&entry.answer.value, entry.log),
                 answer: entry.answer.value.clone(),
                 entry: Some(entry),
-            }),
-            None => Some(Gate {
+            },
+            None => Gate {
                 exit,
                 answer: Answer::Action(if !npt && exit.is_of_shadow_paging() {
                     Action::Count
@@ -173,8 +173,7 @@ fn gates(mut answers: Answers, npt: bool) -> Vec<Gate> {
                 }),
                 log: false,
                 entry: None,
-            })
-            .filter(|_| npt || exit.intercept != Intercept::NestedPaging),
+            },
         })
         // What shadow paging is built on stays for the checks to refuse.
         .filter(|gate| {

@@ -18,6 +18,7 @@ mod images;
 mod in_a_vm;
 mod in_the_vmm;
 mod interrupts;
+mod isolation;
 mod on_a_terminal;
 mod policies;
 mod setting_up;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         in_the_vmm::trials(),
         in_a_vm::trials(),
         interrupts::trials(),
+        isolation::trials(),
         on_a_terminal::trials(),
         policies::trials(),
         setting_up::trials(),

@@ -73,23 +73,8 @@ pub fn reflect(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
     let control = vcpu.control();
     let vector = control.exit_code.wrapping_sub(FIRST) as u8 & 31;
     let (error, address) = (control.exit_info1 as u32, control.exit_info2);
-    let interrupted = control.exit_int_info;
-
-    // QUIRK: Bochs 2.7 leaves EXITINTINFO stale when a software interrupt faults, and after
-    // the valid bit was clear once; only exceptions combine, so only those are looked at.
-    let combined = if interrupted.is_valid() && interrupted.kind() == Some(EventKind::Exception) {
-        combine(Class::of(interrupted.vector()), Class::of(vector))
-    } else {
-        Combined::Later
-    };
-    let delivered = match combined {
-        Combined::Shutdown => {
-            let rip = vcpu.save().rip;
-            return vm.finish(
-                How::Crashed,
-                format_args!("triple fault (vector {vector} while delivering #DF) at RIP {rip:#x}"),
-            );
-        }
+    let delivered = match combined_with_interrupted(vcpu, vector) {
+        Combined::Shutdown => return triple_fault(vcpu, vm, vector),
         Combined::DoubleFault => {
             vcpu.inject(Event::exception_with_error(DF, 0));
             DF
@@ -120,6 +105,41 @@ pub fn reflect(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
         delivery::watch(vcpu, vm, rip);
     }
     Outcome::Resume
+}
+
+/// Gives the guest an exception in place of what it tried: as one that the CPU raises, it makes
+/// a double fault of one that is being delivered.
+pub(super) fn raise(vcpu: &mut Vcpu, vm: &mut Vm, vector: u8, error: Option<u32>) -> Outcome {
+    vcpu.inject(match combined_with_interrupted(vcpu, vector) {
+        Combined::Shutdown => return triple_fault(vcpu, vm, vector),
+        Combined::DoubleFault => Event::exception_with_error(DF, 0),
+        Combined::Later => match error {
+            Some(error) => Event::exception_with_error(vector, error),
+            None => Event::exception(vector),
+        },
+    });
+    Outcome::Resume
+}
+
+/// What `vector` makes of the exception whose delivery it interrupted, if it did.
+fn combined_with_interrupted(vcpu: &Vcpu, vector: u8) -> Combined {
+    let interrupted = vcpu.control().exit_int_info;
+    // QUIRK: Bochs 2.7 leaves EXITINTINFO stale when a software interrupt faults, and after
+    // the valid bit was clear once; only exceptions combine, so only those are looked at.
+    if interrupted.is_valid() && interrupted.kind() == Some(EventKind::Exception) {
+        combine(Class::of(interrupted.vector()), Class::of(vector))
+    } else {
+        Combined::Later
+    }
+}
+
+#[cold]
+fn triple_fault(vcpu: &Vcpu, vm: &mut Vm, vector: u8) -> Outcome {
+    let rip = vcpu.save().rip;
+    vm.finish(
+        How::Crashed,
+        format_args!("triple fault (vector {vector} while delivering #DF) at RIP {rip:#x}"),
+    )
 }
 
 #[cfg(test)]

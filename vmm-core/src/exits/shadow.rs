@@ -4,7 +4,7 @@
 //! One handler stands before all others of such a VM; a VM with nested paging has none of this.
 
 use intercepts::vmcb::control::tlb;
-use intercepts::{EventKind, ExitCode};
+use intercepts::{EventKind, ExitCode, NptFault, slot};
 
 use super::Outcome;
 use crate::policy::Dispatch;
@@ -12,17 +12,16 @@ use crate::svm::shadow::{Access, Registers, Shadow, Stop, Verdict};
 use crate::svm::tlb::Flush;
 use crate::vm::{How, Vcpu, Vm};
 
+const NPF: u64 = ExitCode::Npf as u64;
+
 static SHADOWED: Dispatch = Dispatch::all(exit);
 
 /// Has the guest, which has not run yet, run on `shadow`.
 pub fn begin(vcpu: &mut Vcpu, vm: &mut Vm, mut shadow: Shadow) {
-    let found = shadow.activate(&vm.memory, Registers::of(vcpu.save()));
+    shadow.activate(&vm.memory, Registers::of(vcpu.save()));
     shadow.hardware().put(vcpu.save_mut());
     vm.shadow = Some(shadow);
     vm.dispatch = &SHADOWED;
-    if let Err(stop) = found {
-        outside(vcpu, vm, stop);
-    }
 }
 
 fn exit(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
@@ -36,26 +35,49 @@ fn exit(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
     }
     let guest = shadow.guest();
     if code == PF {
-        let control = vcpu.control();
+        let control = vcpu.control_mut();
         let (error, linear) = (control.exit_info1 as u32, control.exit_info2);
-        match shadow.fault(&mut vm.memory, linear, Access::of(error)) {
+        let access = Access::of(error);
+        match shadow.fault(&mut vm.memory, linear, access) {
             Verdict::Mapped => {
                 shadow.hidden_faults += 1;
                 vm.stats.forgive(code);
                 return resume(vcpu, vm);
             }
             Verdict::Stopped(Stop::Fault(fault)) => {
-                let control = vcpu.control_mut();
                 control.exit_info1 = fault.error.into();
                 control.exit_info2 = fault.linear;
             }
-            Verdict::Stopped(stop) => return outside(vcpu, vm, stop),
+            Verdict::Stopped(Stop::Outside { gpa, is_table }) => {
+                control.exit_code = NPF;
+                control.exit_info1 = nested_error(access, is_table).bits();
+                control.exit_info2 = gpa.0;
+                vm.stats.forgive(PF);
+                vm.stats.add(slot(NPF), 0);
+            }
         }
     }
+    let code = vcpu.control().exit_code;
     guest.put(vcpu.save_mut());
     vm.memory.take_written();
     let outcome = vm.behind.handler(code)(vcpu, vm);
-    settle(vcpu, vm, guest, outcome)
+    settle(vcpu, vm, guest);
+    outcome
+}
+
+/// The guest reaches for what is not its memory: as nested paging would have it told
+/// (APM 15.25.6).
+#[cold]
+fn nested_error(access: Access, is_table: bool) -> NptFault {
+    let when = |holds: bool, bits: NptFault| if holds { bits } else { NptFault::empty() };
+    NptFault::USER
+        | if is_table {
+            NptFault::TABLE_WALK | NptFault::WRITE
+        } else {
+            NptFault::FINAL
+                | when(access.write, NptFault::WRITE)
+                | when(access.fetch, NptFault::FETCH)
+        }
 }
 
 /// After a page fault that the guest is not to know of.
@@ -71,26 +93,16 @@ fn resume(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
 }
 
 /// After a handler, which may have changed the guest's registers or memory.
-fn settle(vcpu: &mut Vcpu, vm: &mut Vm, before: Registers, outcome: Outcome) -> Outcome {
+fn settle(vcpu: &mut Vcpu, vm: &mut Vm, before: Registers) {
     let guest = Registers::of(vcpu.save());
+    let written = vm.memory.take_written();
+    let Some(shadow) = &mut vm.shadow else { return };
+    let is_kept = written.is_none_or(|written| shadow.wrote(&vm.memory, written));
     let is_flushed = vcpu.control().tlb_control != tlb::NOTHING;
-    let is_written = vm.memory.take_written();
-    let Some(shadow) = &mut vm.shadow else {
-        return outcome;
-    };
-    let mut found = Ok(());
-    if is_written {
-        // Mirrored tables may be among it.
-        shadow.forget();
-    }
-    if is_written || is_flushed || guest != before {
-        found = shadow.activate(&vm.memory, guest);
+    if !is_kept || is_flushed || guest != before {
+        shadow.activate(&vm.memory, guest);
     }
     enter(vcpu, vm);
-    match found {
-        Ok(()) => outcome,
-        Err(stop) => outside(vcpu, vm, stop),
-    }
 }
 
 /// Gives the CPU its own registers back, and has it forget what is gone.
@@ -98,31 +110,12 @@ fn settle(vcpu: &mut Vcpu, vm: &mut Vm, before: Registers, outcome: Outcome) -> 
 fn enter(vcpu: &mut Vcpu, vm: &mut Vm) {
     let Some(shadow) = &mut vm.shadow else { return };
     shadow.hardware().put(vcpu.save_mut());
-    if shadow.take_stale() {
-        vcpu.flush_tlb(Flush::All);
-    }
-}
-
-/// Ends the VM: it is where no memory is.
-#[cold]
-fn outside(vcpu: &mut Vcpu, vm: &mut Vm, stop: Stop) -> Outcome {
-    let Stop::Outside { gpa, is_table } = stop else {
-        return Outcome::Resume;
-    };
-    let tried = if is_table {
-        "its page tables lead"
+    // What the guest flushed for its own tables says nothing of these.
+    vcpu.flush_tlb(if shadow.take_stale() {
+        Flush::All
     } else {
-        "it reaches"
-    };
-    let rip = vcpu.save().rip;
-    let end = vm.memory.bytes();
-    vm.finish(
-        How::Crashed,
-        format_args!(
-            "{tried} to guest-physical {gpa} at RIP {rip:#x}, but its memory ends at {end:#x}; \
-             raise `memory` in vm.toml if that is too little"
-        ),
-    )
+        Flush::Nothing
+    });
 }
 
 /// Ends the VM: it is no longer on the tables that it was given.

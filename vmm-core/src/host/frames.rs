@@ -14,7 +14,7 @@ use crate::addr::{Hpa, PAGE};
 const CAPACITY: usize = 128;
 
 /// The allocator of page frames: sorted free stretches that neither touch nor overlap.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Frames {
     free: Vec<Span, CAPACITY>,
     /// What it was given in the beginning: only this can come back.
@@ -124,6 +124,11 @@ impl Frames {
         }
         insert_union(&mut self.free, given);
         Ok(())
+    }
+
+    /// The stretches that are free, ascending.
+    pub fn free_spans(&self) -> impl Iterator<Item = Span> {
+        self.free.iter().copied()
     }
 
     /// Bytes that are free.

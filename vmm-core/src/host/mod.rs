@@ -8,6 +8,7 @@ pub mod acpi;
 mod apic;
 mod backtrace;
 mod bytes;
+pub mod canary;
 pub mod cpu;
 pub mod ending;
 mod exception;
@@ -75,6 +76,8 @@ pub struct Machine {
     pub keyboard: Keyboard<Hardware>,
     /// Bytes that the VMM has taken for itself: its image, page tables and stacks.
     pub own_bytes: u64,
+    /// Where the VMM's code and constants are.
+    pub constant: Span,
 }
 
 /// Why the machine cannot be taken over.
@@ -187,6 +190,10 @@ impl Machine {
             pic,
             keyboard,
             own_bytes,
+            constant: Span {
+                start: image.text.start,
+                end: image.rodata.end,
+            },
         })
     }
 }

@@ -1,6 +1,8 @@
 //! The end of a VM, and of everything: what is said, what is given back, and the status.
 
 use super::{Guest, Hypervisor};
+use crate::error;
+use crate::host::canary::Intact;
 use crate::host::ending::{self, Status};
 use crate::host::log::{self, Level};
 use crate::host::record;
@@ -59,12 +61,35 @@ impl Hypervisor {
                 send_exits(guest);
             }
         }
+        let is_intact = self.look_at_canary();
         let mut ends = self.guests.iter().filter_map(|guest| guest.ended);
-        ending::done(if ends.all(How::is_good) {
+        ending::done(if is_intact && ends.all(How::is_good) {
             Status::Good
         } else {
             Status::Bad
         })
+    }
+
+    /// Whether the drill of isolation, if there was one, has found everything as it was.
+    fn look_at_canary(&self) -> bool {
+        let Some(canary) = &self.canary else {
+            return true;
+        };
+        // SAFETY: what is free is nobody's, and all memory is mapped.
+        match unsafe { canary.look(&self.machine.frames) } {
+            Ok(Intact { free, constant }) => {
+                info!(
+                    "canary: {} KiB of free memory, {} KiB of code and constants: as they were",
+                    free >> 10,
+                    constant >> 10
+                );
+                true
+            }
+            Err(place) => {
+                error!("canary: somebody has written to {place}, which is no VM's");
+                false
+            }
+        }
     }
 }
 

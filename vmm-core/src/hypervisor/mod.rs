@@ -18,6 +18,7 @@ use crate::addr::{Gpa, Hpa};
 use crate::console::{Chord, Keys};
 use crate::devices::{DeviceSet, UnixTime};
 use crate::exits::interrupt;
+use crate::host::canary::Canary;
 use crate::host::ending;
 use crate::host::irq::{self, Held, LineSet};
 use crate::host::log::{self, Level};
@@ -96,6 +97,8 @@ struct Hypervisor {
     machine: Machine,
     /// Free memory before the VMs were made, in bytes.
     free_at_first: u64,
+    /// The drill of isolation, if one is on.
+    canary: Option<Canary>,
     host_state: Hpa,
     guests: Vec<&'static mut Guest, MAX_VMS>,
     scheduler: Scheduler,
@@ -145,6 +148,7 @@ impl Hypervisor {
             policy,
             svm,
             free_at_first,
+            canary: None,
             host_state,
             guests: Vec::new(),
             scheduler: Scheduler::new(quantum_ticks),

@@ -6,8 +6,9 @@ use super::{Guest, Hypervisor, Life, MAX_VMS, cpuid};
 use crate::addr::PAGE;
 use crate::devices::{SECOND, UnixTime};
 use crate::error;
+use crate::host::canary::Canary;
 use crate::host::frames::Frames;
-use crate::host::{ending, record};
+use crate::host::{Machine, ending, record};
 use crate::info;
 use crate::policy::VmPolicy;
 use crate::svm::debug_registers::DebugRegisters;
@@ -133,12 +134,19 @@ impl Hypervisor {
     }
 
     /// Does what the words of the VMM's own command line ask for: `floor` measures the bare
-    /// VMRUN loop, `panic` is a drill of the VMM's end.
+    /// VMRUN loop, `panic` is a drill of the VMM's end, `canary` one of isolation.
     pub(super) fn obey_command_line(&mut self) {
         let line = self.machine.boot.command_line.clone();
         for word in line.split_ascii_whitespace() {
             match word {
                 "floor" if !self.guests.is_empty() => self.measure_floor(),
+                "canary" => {
+                    let Machine {
+                        frames, constant, ..
+                    } = &self.machine;
+                    // SAFETY: what is free is nobody's, and all memory is mapped.
+                    self.canary = Some(unsafe { Canary::set(frames, *constant) });
+                }
                 "panic" => panic!("the command line asks for it"),
                 _ => {}
             }

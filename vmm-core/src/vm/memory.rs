@@ -3,14 +3,23 @@
 //! Every access is checked against the size; what lies beyond is not memory. The guest may
 //! change any byte at any time between exits, so nothing here hands out references.
 
+use core::ops::Range;
+
 use crate::addr::{Gpa, Hpa, PAGE};
 
 /// The memory of one VM.
 pub struct GuestMemory {
     start: *mut u8,
     bytes: u64,
-    written: bool,
+    /// What the VMM has written to since that was last asked, in one range.
+    written: Range<u64>,
 }
+
+/// A range that any other reaches beyond on both sides.
+const NOTHING: Range<u64> = Range {
+    start: u64::MAX,
+    end: 0,
+};
 
 impl GuestMemory {
     /// The memory at `hpa`, `bytes` long, which the VMM maps one to one.
@@ -21,7 +30,7 @@ impl GuestMemory {
         GuestMemory {
             start: hpa.0 as *mut u8,
             bytes,
-            written: false,
+            written: NOTHING,
         }
     }
 
@@ -81,7 +90,7 @@ impl GuestMemory {
     /// Writes `bytes` into guest memory; `None`, and nothing written, if not all fits.
     pub fn write(&mut self, gpa: Gpa, bytes: &[u8]) -> Option<()> {
         let place = self.at(gpa, bytes.len())?;
-        self.written = true;
+        self.note(gpa, bytes.len() as u64);
         // SAFETY: as in `read`.
         unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len()) };
         Some(())
@@ -89,17 +98,25 @@ impl GuestMemory {
 
     /// Zeroes `len` bytes; `None`, and nothing written, if not all of it is memory.
     pub fn zero(&mut self, gpa: Gpa, len: u64) -> Option<()> {
-        let len = usize::try_from(len).ok()?;
-        let place = self.at(gpa, len)?;
-        self.written = true;
+        let bytes = usize::try_from(len).ok()?;
+        let place = self.at(gpa, bytes)?;
+        self.note(gpa, len);
         // SAFETY: `at` checked the range.
-        unsafe { core::ptr::write_bytes(place, 0, len) };
+        unsafe { core::ptr::write_bytes(place, 0, bytes) };
         Some(())
     }
 
-    /// Whether the VMM has written to it since this was last asked.
-    pub fn take_written(&mut self) -> bool {
-        core::mem::take(&mut self.written)
+    #[inline]
+    fn note(&mut self, gpa: Gpa, len: u64) {
+        self.written.start = self.written.start.min(gpa.0);
+        self.written.end = self.written.end.max(gpa.0 + len);
+    }
+
+    /// What the VMM has written to since this was last asked: one range around all of it.
+    #[inline]
+    pub fn take_written(&mut self) -> Option<Range<u64>> {
+        let written = core::mem::replace(&mut self.written, NOTHING);
+        (!written.is_empty()).then_some(written)
     }
 
     /// The page that holds `gpa`, for repeated small reads; `None` if not all of it is memory.
@@ -161,6 +178,16 @@ pub(crate) mod tests {
         let piece = Box::leak(vec![0u64; bytes / 8].into_boxed_slice());
         // SAFETY: the leaked box belongs to the value alone and lives forever.
         unsafe { GuestMemory::new(Hpa(piece.as_mut_ptr() as u64), bytes as u64) }
+    }
+
+    #[test]
+    fn what_was_written_is_told_once() {
+        let mut memory = leaked(4096);
+        memory.write(Gpa(8), &[1, 2]);
+        memory.zero(Gpa(64), 16);
+        assert_eq!(memory.take_written(), Some(8..80));
+        memory.write(Gpa(4095), &[1, 2]);
+        assert_eq!(memory.take_written(), None);
     }
 
     #[test]

@@ -51,3 +51,19 @@ fn a_fault_while_delivering_a_double_fault_is_the_end() {
     let Instance { vm, .. } = reflected(13, Event::exception_with_error(8, 0));
     assert_eq!(end(&vm), Some(How::Crashed));
 }
+
+/// Else a guest whose gates lead nowhere would never get anywhere, nor would the VMM.
+#[test]
+fn an_exception_that_the_policy_gives_combines_like_the_cpus_own() {
+    let given = |interrupted| {
+        let mut instance = guest(&QUIET, &[0xf4]);
+        instance.vcpu.control_mut().exit_int_info = interrupted;
+        let Instance { vcpu, vm } = &mut instance;
+        inject::exception(vcpu, vm, 13, Some(0));
+        (vcpu.control().event_injection, end(vm))
+    };
+    let [gp, df] = [13, 8].map(|vector| Event::exception_with_error(vector, 0));
+    assert_eq!(given(Event::NONE), (gp, None));
+    assert_eq!(given(gp), (df, None));
+    assert_eq!(given(df).1, Some(How::Crashed));
+}

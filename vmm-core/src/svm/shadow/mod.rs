@@ -19,11 +19,15 @@ pub use place::Room;
 use guest::{ACCESSED, DIRTY, FRAME, NO_EXECUTE, PRESENT, USER, WRITABLE, Walk, read_entry};
 use pool::{Key, Place, Pool};
 
+use core::ops::Range;
+
 use crate::addr::{Gpa, PAGE};
 use crate::host::span::Span;
 use crate::vm::memory::GuestMemory;
 
 const FULL: u8 = (WRITABLE | USER | DIRTY) as u8;
+/// The part of a root that is nowhere in guest memory.
+const NOWHERE: u8 = u8::MAX;
 const TABLE: u64 = PRESENT | WRITABLE | USER | ACCESSED;
 
 /// The shadow tables of a VM, and the registers that go with them.
@@ -102,56 +106,50 @@ impl Shadow {
     }
 
     /// The guest has these registers from now on, and has had its TLB flushed.
-    ///
-    /// # Errors
-    /// The place outside guest memory that CR3 names.
-    pub fn activate(&mut self, memory: &GuestMemory, guest: Registers) -> Result<(), Stop> {
+    pub fn activate(&mut self, memory: &GuestMemory, guest: Registers) {
         self.compare_all(memory);
         self.guest = guest;
         self.paging.mode = guest.mode();
         self.paging.cr3 = guest.cr3;
         let key = self.root_key();
-        if key.frame >= self.pool.frames() {
-            return Err(Stop::Outside {
-                gpa: Gpa(u64::from(key.frame) * PAGE),
-                is_table: true,
-            });
-        }
         let found = self.pool.table(key).or_else(|| {
+            // With all tables free again there is one.
             self.pool.clear();
             self.pool.table(key)
         });
-        // A pool that has just been cleared has room.
         self.root = found.map_or(0, |(root, _)| root);
         let before = self.hardware.cr3;
         self.hardware = guest.hardware(self.pool.address(self.root));
         if before != self.hardware.cr3 {
             self.pool.set_stale();
         }
-        Ok(())
     }
 
+    /// What the root stands for. Where CR3 names no memory, that is a table that stays empty.
     fn root_key(&self) -> Key {
         let Paging { mode, cr3, .. } = self.paging;
-        let (level, direct, frame, part) = match mode.kind {
-            Kind::Unpaged => (3, true, 0, 0),
-            Kind::TwoLevel => (3, false, (cr3 & 0xffff_f000) / PAGE, 0),
-            Kind::Pae => (
-                3,
-                false,
-                (cr3 & 0xffff_f000) / PAGE,
-                (cr3 >> 5 & 0x7f) as u8,
-            ),
-            Kind::Long => (4, false, (cr3 & FRAME) / PAGE, 0),
+        let (level, table, part) = match mode.kind {
+            Kind::Unpaged => (3, 0, 0),
+            Kind::TwoLevel => (3, cr3 & 0xffff_f000, 0),
+            Kind::Pae => (3, cr3 & 0xffff_f000, (cr3 >> 5 & 0x7f) as u8),
+            Kind::Long => (4, cr3 & FRAME, 0),
         };
-        Key {
-            frame: u32::try_from(frame).unwrap_or(u32::MAX),
+        let key = Key {
+            frame: 0,
             level,
-            direct,
+            direct: mode.kind == Kind::Unpaged,
             part,
             rights: FULL,
             no_execute: false,
             mode,
+        };
+        match u32::try_from(table / PAGE) {
+            Ok(frame) if frame < self.pool.frames() => Key { frame, ..key },
+            _ => Key {
+                direct: true,
+                part: NOWHERE,
+                ..key
+            },
         }
     }
 
@@ -227,7 +225,7 @@ impl Shadow {
         let last = (key.frame + 512).min(self.pool.frames());
         for (index, frame) in (0..).zip(key.frame..last) {
             let mut entry = self.leaf(key, 0, frame, reading);
-            if self.pool.has_writer(frame) {
+            if !self.pool.has_place_for_writer(frame) {
                 entry &= !WRITABLE;
             }
             self.pool.map(Place { table, index }, entry);
@@ -397,10 +395,23 @@ impl Shadow {
             && (entry & NO_EXECUTE != 0 || !no_execute)
     }
 
-    /// Drops everything, since guest memory has been written to behind the CPU's back;
-    /// [`Shadow::activate`] must follow.
-    pub fn forget(&mut self) {
-        self.pool.clear();
+    /// The VMM has written to this guest memory: the tables in it are as if the guest had.
+    /// `false`: that was too much to look at, and everything is dropped; [`Shadow::activate`]
+    /// must follow.
+    pub fn wrote(&mut self, memory: &GuestMemory, written: Range<u64>) -> bool {
+        const MANY: u64 = 16;
+        let (first, end) = (written.start / PAGE, written.end.div_ceil(PAGE));
+        if end.saturating_sub(first) > MANY {
+            self.pool.clear();
+            return false;
+        }
+        for frame in first..end {
+            let frame = frame as u32;
+            if self.pool.is_guarded(frame) {
+                self.loosen(memory, frame);
+            }
+        }
+        true
     }
 }
 

@@ -3,7 +3,8 @@
 //! A shadow table mirrors one guest table, or stands for a piece of a large page. A frame that
 //! is mirrored is not writable for the guest, until the guest writes to it; then its mirrors are
 //! *loose*, like a TLB, and are compared with it when the guest asks for that.
-//! At most one entry maps a frame writable, so that taking that right away needs no search.
+//! At most two entries map a frame writable, so that taking that right away needs no search; two,
+//! since a guest may write across the border of two pages that are one frame.
 
 use heapless::Vec;
 
@@ -55,8 +56,8 @@ pub(super) struct Page {
 /// What is known of a guest frame.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame {
-    /// The entry that maps it writable.
-    writer: u32,
+    /// The entries that map it writable, the older one last.
+    writers: [u32; 2],
     /// The first of the tables with this frame in their key.
     tables: u16,
     /// It is mirrored, and not writable.
@@ -87,7 +88,7 @@ impl Page {
 impl Frame {
     /// A frame that nothing maps or mirrors.
     pub(super) const NEW: Frame = Frame {
-        writer: NO_WRITER,
+        writers: [NO_WRITER; 2],
         tables: NONE,
         is_guarded: false,
     };
@@ -232,19 +233,19 @@ impl Pool {
             .is_some_and(|frame| frame.is_guarded)
     }
 
-    /// Whether a frame is mapped writable by some entry.
-    pub(super) fn has_writer(&self, frame: u32) -> bool {
+    /// Whether another entry may map a frame writable and take that from none.
+    pub(super) fn has_place_for_writer(&self, frame: u32) -> bool {
         self.frames
             .get(frame as usize)
-            .is_some_and(|frame| frame.writer != NO_WRITER)
+            .is_some_and(|frame| frame.writers[1] == NO_WRITER)
     }
 
     /// Takes from the guest the right to write to a frame.
     fn guard(&mut self, frame: u32) {
         let frame = &mut self.frames[frame as usize];
         frame.is_guarded = true;
-        let writer = core::mem::replace(&mut frame.writer, NO_WRITER);
-        if writer != NO_WRITER {
+        let writers = core::mem::replace(&mut frame.writers, [NO_WRITER; 2]);
+        for writer in writers.into_iter().filter(|writer| *writer != NO_WRITER) {
             self.make_read_only(Place::unpack(writer));
         }
     }
@@ -302,9 +303,10 @@ impl Pool {
         self.stale |= old & PRESENT != 0 && old != entry;
     }
 
-    /// Sets an entry that maps a page. Another that maps the same frame writable no longer
-    /// does, if this one does.
+    /// Sets an entry that maps a page. The oldest of three that map a frame writable no longer
+    /// does.
     pub(super) fn map(&mut self, place: Place, entry: u64) {
+        let packed = place.pack();
         let slot = &mut self.tables[usize::from(place.table)][usize::from(place.index)];
         let old = core::mem::replace(slot, entry);
         if old & PRESENT != 0 {
@@ -313,15 +315,21 @@ impl Pool {
             self.stale |= entry & !old & NO_EXECUTE != 0;
             if old & WRITABLE != 0 {
                 let frame = self.frame_of(old);
-                self.frames[frame].writer = NO_WRITER;
+                let writers = &mut self.frames[frame].writers;
+                if writers[0] == packed {
+                    *writers = [writers[1], NO_WRITER];
+                } else if writers[1] == packed {
+                    writers[1] = NO_WRITER;
+                }
             }
         }
         if entry & (PRESENT | WRITABLE) == PRESENT | WRITABLE {
             let frame = self.frame_of(entry);
-            let packed = place.pack();
-            let before = core::mem::replace(&mut self.frames[frame].writer, packed);
-            if before != NO_WRITER && before != packed {
-                self.make_read_only(Place::unpack(before));
+            let writers = &mut self.frames[frame].writers;
+            let oldest = writers[1];
+            *writers = [packed, writers[0]];
+            if oldest != NO_WRITER {
+                self.make_read_only(Place::unpack(oldest));
             }
         }
     }
