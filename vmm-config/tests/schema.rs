@@ -101,31 +101,3 @@ fn an_editor_sees_what_a_schema_can_say() {
         assert!(!validator.is_valid(&json), "{rule} is not seen");
     }
 }
-
-/// What editors run. It is no crate to depend on: `pip install taplo` has the program.
-#[test]
-#[ignore = "needs the program `taplo` on the PATH"]
-fn taplo_takes_the_good_and_refuses_the_bad() {
-    let check = |file: PathBuf| {
-        let schema = workspace()
-            .canonicalize()
-            .expect("a path")
-            .join("vm.schema.json");
-        std::process::Command::new("taplo")
-            .arg("check")
-            .arg("--schema")
-            .arg(format!("file://{}", schema.display()))
-            .arg(file)
-            .output()
-            .expect("taplo starts")
-    };
-    for good in policies_in("policies")
-        .into_iter()
-        .chain([workspace().join("vm.toml")])
-    {
-        let finished = check(good);
-        assert!(finished.status.success(), "{finished:?}");
-    }
-    let bad = check(workspace().join("vmm-config/tests/rules/unknown-action.toml"));
-    assert!(!bad.status.success(), "{bad:?}");
-}

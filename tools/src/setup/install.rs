@@ -125,6 +125,8 @@ fn purpose(package: &str) -> &'static str {
         "grub-pc-bin" => "its part for BIOS",
         "grub-efi-amd64-bin" => "its part for UEFI",
         "xorriso" => "makes a disc image",
+        "nodejs" => "runs an editor's language server in the tests",
+        "npm" => "brings that language server",
         "mtools" => "makes the partition in it that UEFI starts from",
         _ => "needed",
     }

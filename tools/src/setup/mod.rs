@@ -30,6 +30,8 @@ pub enum Need {
     ImageTools,
     /// Bochs and its firmware.
     Bochs,
+    /// Node.js with its package manager.
+    Node,
 }
 
 impl Need {
@@ -48,6 +50,7 @@ impl Need {
                 machine::are_programs(&[machine::BOCHS])
                     && machine::are_there(&[machine::BOCHS_BIOS, machine::BOCHS_VGA_BIOS])
             }
+            Need::Node => machine::are_programs(&["node", "npm"]),
         }
     }
 }

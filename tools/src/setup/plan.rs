@@ -101,6 +101,7 @@ pub fn packages(needs: &[Need]) -> Vec<&'static str> {
                 "mtools",
             ],
             Need::Bochs => &["bochs", "bochsbios", "vgabios"],
+            Need::Node => &["nodejs", "npm"],
         })
         .copied()
         .collect()
@@ -139,6 +140,7 @@ pub fn describe(need: Need) -> String {
             "GRUB for BIOS and UEFI, xorriso and mtools, which make a disc image".into()
         }
         Need::Bochs => "Bochs, another PC that Tollgate boots on, with its BIOS".into(),
+        Need::Node => "Node.js and npm, which run an editor's language server in the tests".into(),
     }
 }
 
@@ -168,6 +170,7 @@ fn advice(machine: &Machine, missing: &[Need]) -> String {
                 "\n  install xorriso, mtools, and GRUB with its platforms i386-pc and x86_64-efi in /usr/lib/grub"
             }
             Need::Bochs => "\n  install Bochs with SVM, and its BIOS files in /usr/share/bochs",
+            Need::Node => "\n  install Node.js with npm",
         });
     }
     text

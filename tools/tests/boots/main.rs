@@ -12,6 +12,7 @@ mod cleaning_up;
 mod command_line;
 mod counting;
 mod denials;
+mod editor;
 mod gdb;
 mod harness;
 mod images;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         command_line::trials(),
         counting::trials(),
         denials::trials(),
+        editor::slow_trials(),
         images::trials(),
         images::slow_trials(),
         in_the_vmm::trials(),

@@ -24,10 +24,11 @@ pub(super) fn table(properties: &[(&str, Value)], required: &[&str]) -> Value {
     schema
 }
 
-/// The same with a description. Draft 7 ignores what stands beside a reference.
+/// The same with a description. Draft 7 ignores what stands beside a reference, and Taplo what
+/// stands beside `allOf`.
 pub(super) fn described(description: &str, schema: Value) -> Value {
     let mut schema = if schema.get("$ref").is_some() {
-        json!({ "allOf": [schema] })
+        json!({ "anyOf": [schema] })
     } else {
         schema
     };
