@@ -1,11 +1,22 @@
 //! Tables for people, on terminals of any width.
 
+use std::ops::Range;
+
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 /// A table with these headings; the columns from the second on are numbers
 /// and stand right-aligned.
 pub fn numbers<const N: usize>(
     headings: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
+    table(headings, 1..N, rows)
+}
+
+/// A table with these headings; `numbers` are the columns that stand right-aligned.
+pub fn table<const N: usize>(
+    headings: [&str; N],
+    numbers: Range<usize>,
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> String {
     let mut table = Table::new();
@@ -16,7 +27,11 @@ pub fn numbers<const N: usize>(
     for row in rows {
         table.add_row(row);
     }
-    for column in table.column_iter_mut().skip(1) {
+    for column in table
+        .column_iter_mut()
+        .skip(numbers.start)
+        .take(numbers.len())
+    {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table.to_string()

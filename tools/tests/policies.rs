@@ -126,3 +126,35 @@ fn explain_knows_names_and_numbers_and_asks_back_on_a_slip() {
     assert_eq!(slip.status.code(), Some(2));
     assert!(talk(&slip).contains("did you mean `cr3.write`?"));
 }
+
+#[test]
+fn the_compiler_shows_the_very_findings_of_check() {
+    let wrong = workspace().join("vmm-config/tests/rules/unknown-action.toml");
+    let wrong = wrong.canonicalize().expect("a path");
+    let check = vmm(&["check", wrong.to_str().expect("UTF-8")]);
+    assert_eq!(check.status.code(), Some(2));
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let compiler = Command::new(cargo)
+        .args([
+            "check",
+            "--package",
+            "boot",
+            "--lib",
+            "--message-format=json",
+        ])
+        .env("VM_CONFIG", &wrong)
+        .current_dir(workspace())
+        .output()
+        .expect("cargo starts");
+    assert!(!compiler.status.success());
+    let errors: Vec<String> = said(&compiler)
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .filter(|message: &Value| message["message"]["level"] == "error")
+        .filter_map(|message| Some(message["message"]["message"].as_str()?.to_owned()))
+        .map(|text| format!("error: {text}\n\n"))
+        .collect();
+    assert_eq!(errors.len(), 2, "{errors:#?}");
+    let shown = talk(&check);
+    assert!(shown.starts_with(&errors.concat()), "{shown}\n{errors:#?}");
+}

@@ -145,3 +145,47 @@ fn a_report_for_machines_has_rule_place_and_help() {
     );
     assert!(finding["help"].is_string());
 }
+
+/// The page of the documentation.
+fn page() -> String {
+    let mut page = String::from(
+        "# The rules of the policy language\n\n\
+         Every rule that `vm.toml` must keep, in the order in which a policy meets them. All that is\n\
+         wrong is shown at once. A warning refuses nothing. This page is made from the rules and from\n\
+         a policy that breaks each: `UPDATE_RULES=1 cargo test -p vmm-config --test rules`.\n",
+    );
+    for rule in RULES {
+        let kind = match rule.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        let section = rule
+            .section
+            .map(|section| format!(", APM volume 2, {section}"));
+        page.push_str(&format!(
+            "\n## {}\n\n{}{}. ({kind}{})\n",
+            rule.name,
+            rule.demands[..1].to_uppercase(),
+            &rule.demands[1..],
+            section.unwrap_or_default(),
+        ));
+        // A file that is no text has no picture.
+        if rule.name != "readable"
+            && let Some(picture) = report(rule).pictures(false).next()
+        {
+            page.push_str(&format!("\n```text\n{}\n```\n", picture.trim_end()));
+        }
+    }
+    page
+}
+
+#[test]
+fn the_page_of_rules_is_current() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/rules.md");
+    let page = page();
+    if std::env::var_os("UPDATE_RULES").is_some() {
+        std::fs::write(&file, &page).expect("the page is written");
+    }
+    let written = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(written == page, "docs/rules.md is not what the rules say");
+}

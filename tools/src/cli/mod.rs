@@ -15,6 +15,7 @@ use crate::policy::expand::{self, Expand};
 use crate::policy::explain::{self, Explain};
 use crate::progress::{produce, say, tell};
 use crate::run::guest::{self, RunGuest};
+use crate::run::matrix::{self, Matrix};
 use crate::run::on_bochs::{self, RunBochs};
 use crate::run::on_qemu::{self, RunQemu};
 use crate::run::options::config_file;
@@ -45,6 +46,7 @@ enum Command {
     Expand(Expand),
     Diff(Diff),
     Explain(Explain),
+    Matrix(Matrix),
     /// Installs what is missing to build and boot, and nothing if nothing is
     Setup,
 }
@@ -97,6 +99,7 @@ fn perform(command: &Command) -> Result<Status> {
         Command::Expand(command) => expand::run(&workspace, command),
         Command::Diff(command) => diff::run(&workspace, command),
         Command::Explain(command) => explain::run(command),
+        Command::Matrix(command) => matrix::run(&workspace, command),
         Command::Setup => {
             setup::ensure(&workspace, &[Need::LibrarySources, Need::Emulator])?;
             say("nothing is missing");

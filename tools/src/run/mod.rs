@@ -10,6 +10,7 @@ pub mod display;
 pub mod emulator;
 pub mod guest;
 pub mod keys;
+pub mod matrix;
 pub mod on_bochs;
 pub mod on_qemu;
 pub mod options;

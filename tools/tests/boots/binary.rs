@@ -1,16 +1,26 @@
 //! The VMM's file itself.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use iced_x86::{CpuidFeature, Decoder, DecoderOptions, Instruction};
+use serde_json::Value;
+use tools::build::cargo::Recipe;
+use tools::setup::toolchain::Toolchain;
+use tools::workspace::Workspace;
 use xmas_elf::ElfFile;
 use xmas_elf::sections::SHF_EXECINSTR;
 
 use crate::harness::{trials, vmm};
+use crate::in_a_vm::POLICY;
 
 trials![
     no_instruction_of_the_vmm_touches_the_guests_floating_point_state,
     the_vmm_is_built_once_for_one_policy,
+    a_policy_and_back_again_gives_the_first_vmm_without_a_build,
+    another_value_compiles_the_policys_crate_and_nothing_else,
 ];
 
 fn no_instruction_of_the_vmm_touches_the_guests_floating_point_state() {
@@ -53,6 +63,77 @@ fn the_vmm_is_built_once_for_one_policy() {
     let (first, _) = build(&[]);
     let (second, talk) = build(&[]);
     assert_eq!((second.as_str(), talk.as_str()), (first.as_str(), ""));
+}
+
+/// Two policies nobody has written before.
+fn two_policies(folder: &Path) -> [PathBuf; 2] {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.expect("a clock").as_nanos();
+    ["one", "other"].map(|name| {
+        let file = folder.join(name).with_extension("toml");
+        let cmdline = format!("{name} {now}");
+        std::fs::write(&file, POLICY.replace("CMDLINE", &cmdline)).expect("a policy");
+        file
+    })
+}
+
+fn a_policy_and_back_again_gives_the_first_vmm_without_a_build() {
+    // The guest kernel is none of the policy's business.
+    build(&[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let policies = two_policies(folder.path());
+    let [one, other] = policies.each_ref().map(|file| {
+        let (vmm, talk) = build(&["--config".as_ref(), file.as_ref()]);
+        assert_eq!(talk.matches("building").count(), 1, "{talk}");
+        assert!(talk.contains("building the VMM"), "{talk}");
+        vmm
+    });
+    assert_ne!(one, other);
+    let bytes = |vmm: &str| std::fs::read(vmm).expect("a VMM");
+    assert_ne!(bytes(&one), bytes(&other));
+
+    let again = build(&["--config".as_ref(), policies[0].as_ref()]);
+    assert_eq!(again, (one.clone(), String::new()));
+    // The text is what counts, not the file that it is in.
+    std::fs::copy(&policies[1], &policies[0]).expect("an edit");
+    let edited = build(&["--config".as_ref(), policies[0].as_ref()]);
+    assert_eq!(edited, (other, String::new()));
+}
+
+fn another_value_compiles_the_policys_crate_and_nothing_else() {
+    build(&[]);
+    let workspace = Workspace::find();
+    let toolchain = Toolchain::find().expect("a toolchain");
+    let folder = tempfile::tempdir().expect("a folder");
+    let _alone = workspace.lock("build").expect("the lock");
+    // Of what cargo had to compile: the packages' names.
+    let compiled = |policy: &Path| -> BTreeSet<String> {
+        let guest = crate::harness::guest_kernel();
+        let target = workspace.bare_metal_target();
+        let cargo = Recipe::vmm(policy, guest)
+            .command(workspace.root(), &target, &toolchain)
+            .arg("--message-format=json")
+            .output()
+            .expect("cargo starts");
+        assert!(cargo.status.success(), "{cargo:?}");
+        let output = String::from_utf8_lossy(&cargo.stdout);
+        output
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .filter(|message: &Value| {
+                message["reason"] == "compiler-artifact" && message["fresh"] == false
+            })
+            .filter_map(|message| Some(message["target"]["name"].as_str()?.to_owned()))
+            .collect()
+    };
+    let [one, other] = two_policies(folder.path());
+    compiled(&one);
+    let policy_alone = BTreeSet::from(["boot".to_owned(), "tollgate".to_owned()]);
+    assert_eq!(compiled(&other), policy_alone);
+    assert_eq!(compiled(&other), BTreeSet::new(), "nothing has changed");
+    let longer = std::fs::read_to_string(&other).expect("a policy") + "# a remark\n";
+    std::fs::write(&other, longer).expect("an edit");
+    assert_eq!(compiled(&other), policy_alone, "in the same file");
 }
 
 /// The address of a function of this name, in any module, in the VMM whose file this is.

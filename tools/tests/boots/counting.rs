@@ -8,10 +8,10 @@ use std::sync::OnceLock;
 
 use libtest_mimic::Trial;
 
-use crate::harness::{Boot, Outcome};
+use crate::harness::{Boot, Outcome, vmm};
 use crate::in_a_vm::{said, said_by};
 
-/// The tests here: two, and one for each exit that the policy counts.
+/// The tests here: three, and one for each exit that the policy counts.
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![
         Trial::test(
@@ -29,6 +29,13 @@ pub fn trials() -> Vec<Trial> {
             },
         ),
     ];
+    trials.push(Trial::test(
+        "counting::the_matrix_shows_each_exit_declared_handled_and_exercised",
+        || {
+            the_matrix_shows_each_exit_declared_handled_and_exercised();
+            Ok(())
+        },
+    ));
     trials.extend(counted().map(|exit| {
         let name = format!("counting::clearing_{exit}_removes_its_count_alone");
         Trial::test(name, move || {
@@ -38,6 +45,9 @@ pub fn trials() -> Vec<Trial> {
     }));
     trials
 }
+
+/// Exits whose number depends on when a tick comes, and so on what else costs time.
+const TIMED: [&str; 4] = ["intr", "vintr", "ioio", "hlt"];
 
 const POLICY: &str = include_str!("../../../policies/count-everything.toml");
 
@@ -111,8 +121,6 @@ fn counting_everything_changes_nothing_that_the_guest_prints() {
 }
 
 fn clearing_removes_its_count_alone(exit: &str) {
-    /// Exits whose number depends on when a tick comes, and so on what else costs time.
-    const TIMED: [&str; 4] = ["intr", "vintr", "ioio", "hlt"];
     let (said_before, before) = everything();
     let came = before.contains_key(exit);
     if let Some(why) = why_it_never_comes(exit) {
@@ -153,4 +161,26 @@ fn a_selective_intercept_of_cr0_counts_what_changes_more() {
     let counts = counts(&outcome);
     assert!(counts.contains_key("cr0.sel-write"), "{counts:#?}");
     assert!(!counts.contains_key("cr0.write"), "{counts:#?}");
+}
+
+fn the_matrix_shows_each_exit_declared_handled_and_exercised() {
+    let finished = vmm().arg("matrix").output().expect("the program starts");
+    let matrix = String::from_utf8_lossy(&finished.stdout).into_owned();
+    assert!(finished.status.success(), "{finished:?}");
+    let row = |name: &str| -> Vec<&str> {
+        let words = |line: &'_ str| line.split_whitespace().next() == Some(name);
+        let row = matrix.lines().find(|line| words(line));
+        row.unwrap_or_default().split_whitespace().collect()
+    };
+    for exit in intercepts::EXITS {
+        assert!(!row(exit.name).is_empty(), "{}: {matrix}", exit.name);
+    }
+    for (name, count) in &everything().1 {
+        let shown = row(name)[2].replace(',', "");
+        if !TIMED.contains(&name.as_str()) {
+            assert_eq!(shown, count.to_string(), "{name}");
+        }
+    }
+    assert_eq!(row("cr3.write")[3..], ["count", "cr::emulate"]);
+    assert_eq!(row("icebp")[2..], ["0", "-", "-", "ICEBP", "raises", "#UD"]);
 }

@@ -8,6 +8,8 @@ mod bad_guests;
 mod bad_input;
 mod bare_machine;
 mod binary;
+#[path = "../../../vmm-config/tests/change/mod.rs"]
+mod change;
 mod cleaning_up;
 mod command_line;
 mod counting;
@@ -20,6 +22,7 @@ mod in_a_vm;
 mod in_the_vmm;
 mod interrupts;
 mod isolation;
+mod mutants;
 mod on_a_terminal;
 mod policies;
 mod setting_up;
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         in_a_vm::trials(),
         interrupts::trials(),
         isolation::trials(),
+        mutants::trials(),
         on_a_terminal::trials(),
         policies::trials(),
         setting_up::trials(),
