@@ -77,6 +77,7 @@ fn vm_policy(index: usize, vm: &Vm, file: &str) -> TokenStream {
     let restart = variant(vm.restart);
     let restart_limit = rules::decimal(vm.restart_limit);
     let weight = rules::decimal(vm.weight);
+    let counters = variant(vm.counters);
     let devices = devices(vm);
     let init = vmcb::name(index);
     let dispatch = dispatch::name(index);
@@ -97,6 +98,7 @@ fn vm_policy(index: usize, vm: &Vm, file: &str) -> TokenStream {
             restart: policy::Restart::#restart,
             restart_limit: #restart_limit,
             weight: #weight,
+            counters: policy::Counters::#counters,
             tlb: #tlb,
             cpuid: &[#(#cpuid),*],
             devices: #devices,

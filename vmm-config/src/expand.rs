@@ -92,6 +92,7 @@ impl Page<'_, '_> {
             ("autostart", vm.autostart.to_string()),
             ("restart", format!("{:?}", vm.restart.name())),
             ("weight", vm.weight.to_string()),
+            ("counters", format!("{:?}", vm.counters.name())),
             ("tsc_offset", vm.tsc_offset.to_string()),
         ] {
             self.key(key, &value, &vm.origins)?;

@@ -132,6 +132,7 @@ fn vm(
         restart: written.restart,
         restart_limit: restart_limit(written),
         weight: written.weight,
+        counters: written.counters.value,
         tsc_offset: written.tsc_offset,
         tlb: written.tlb.value,
         cpuid,

@@ -13,7 +13,7 @@ use intercepts::{Exit, Feature};
 use crate::finding::Report;
 use crate::machine::Machine;
 use crate::source::Source;
-use crate::words::{Device, Flush, Halted, IoAction, LogLevel, MsrAction, Restart, Then};
+use crate::words::{Counters, Device, Flush, Halted, IoAction, LogLevel, MsrAction, Restart, Then};
 use crate::written::{Answer, Condition, CpuidChange, CpuidLeaf, Image};
 
 /// A policy, checked and resolved.
@@ -71,6 +71,8 @@ pub struct Vm {
     pub restart_limit: u32,
     /// Its share of the CPU, against those of others.
     pub weight: u32,
+    /// What is kept on its exits.
+    pub counters: Counters,
     /// Added to the TSC that the guest reads, in ticks.
     pub tsc_offset: i64,
     /// What is flushed from the TLB when a translation changes.

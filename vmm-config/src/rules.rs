@@ -114,6 +114,7 @@ rules! {
     PASS_SHADOWED Error "pass-shadowed" "15.5.1": "shadow paging is built on the exits of page faults, CR0, CR3, CR4 and INVLPG";
     AUTOSTART Error "autostart": "at least one VM starts by itself";
     RESTART_LIMIT Error "restart-limit": "`restart_limit` belongs to a VM that is restarted";
+    LIMIT_COUNTED Error "limit-counted": "a VM with an exit that has a `limit` keeps counters";
     MEMORY_PAGES Error "memory-pages": "guest memory is a whole number of 4 KiB pages";
     MEMORY_SIZE Error "memory-size": "a VM has from 2 MiB to 3 GiB of memory: kernels load at 1 MiB, and above 3 GiB a PC has devices";
     MEMORY_TOTAL Error "memory-total": "the VMs' memory together fits the target machine";

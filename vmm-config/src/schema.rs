@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use self::parts::{any, choice, described, names, pattern, range, reference, table, words};
 use crate::machine::MACHINES;
 use crate::words::{
-    Device, Flush, Halted, IoAction, LogLevel, MsrAction, Restart, Test, Then, Word,
+    Counters, Device, Flush, Halted, IoAction, LogLevel, MsrAction, Restart, Test, Then, Word,
 };
 
 /// A leaf of CPUID, and perhaps a subleaf.
@@ -181,6 +181,10 @@ fn vm() -> Value {
                     "Its share of the CPU while others are busy too, against their weights",
                     json!({ "type": "integer", "minimum": 1, "maximum": 1000 }),
                 ),
+            ),
+            (
+                "counters",
+                described("What is kept on its exits", words::<Counters>()),
             ),
             (
                 "tsc_offset",

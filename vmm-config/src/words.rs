@@ -112,6 +112,14 @@ words! {
         Debug "debug" "everything";
     }
 
+    /// What is kept on a VM's exits.
+    Counters = "kind of counters" {
+        Off "off" "nothing";
+        Totals "totals" "how often each exit came, and how long all of them took";
+        Times "times" "also the shortest and longest time, and a histogram";
+        Details "details" "also the ports, MSRs, CPUID leaves and calls they were about";
+    }
+
     /// When a VM that has ended starts again.
     Restart = "time to restart" {
         Never "never" "an end is an end";

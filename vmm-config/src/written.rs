@@ -8,7 +8,9 @@ use intercepts::{Action, CpuidFeature, Exit};
 
 use crate::machine::Machine;
 use crate::source::{At, Span};
-use crate::words::{Device, Flush, Halted, IoAction, LogLevel, MsrAction, Restart, Test, Then};
+use crate::words::{
+    Counters, Device, Flush, Halted, IoAction, LogLevel, MsrAction, Restart, Test, Then,
+};
 
 /// The keys that a table gives, and where; what is not here has its default.
 pub type Said = BTreeMap<&'static str, Span>;
@@ -156,6 +158,8 @@ pub struct Vm {
     pub restart_limit: Option<At<u32>>,
     /// `weight`.
     pub weight: u32,
+    /// `counters`.
+    pub counters: At<Counters>,
     /// `tsc_offset`, in ticks.
     pub tsc_offset: i64,
     /// `tlb`.

@@ -108,7 +108,10 @@ fn written_out(lowered: &Lowered, handlers: &Handlers) -> Result<(), TestCaseErr
         prop_assert_eq!((ports(one), msrs(one)), (ports(other), msrs(other)));
         prop_assert_eq!((cpuid(one), one.tlb), (cpuid(other), other.tlb));
         prop_assert_eq!((&one.devices, one.halted), (&other.devices, other.halted));
-        prop_assert_eq!((one.autostart, one.weight), (other.autostart, other.weight));
+        prop_assert_eq!(
+            (one.autostart, one.weight, one.counters),
+            (other.autostart, other.weight, other.counters)
+        );
         let restarts = |vm: &Vm| (vm.restart, vm.restart_limit);
         prop_assert_eq!(restarts(one), restarts(other));
         prop_assert_eq!((&one.name, &one.cmdline), (&other.name, &other.cmdline));

@@ -55,6 +55,8 @@ pub struct VmPolicy {
     pub restart_limit: u32,
     /// Its share of the CPU while others are busy too, against their weights; not 0.
     pub weight: u32,
+    /// What is kept on its exits.
+    pub counters: Counters,
     /// What is flushed from the TLB when a translation of the guest has changed.
     pub tlb: TlbFlush,
     /// Where the CPU that it sees differs from the VMM's own model, by leaf and ascending.
@@ -82,6 +84,39 @@ pub enum Restart {
     OnCrash,
     /// After every end but one that a person wants.
     Always,
+}
+
+/// What is kept on a VM's exits; each includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Counters {
+    /// Nothing.
+    Off,
+    /// How often each came, and how long all of them took.
+    Totals,
+    /// The shortest and the longest time, and a histogram.
+    Times,
+    /// The ports, MSRs, CPUID leaves and calls they were about.
+    Details,
+}
+
+impl Counters {
+    /// All of them, the fewest first.
+    pub const ALL: [Counters; 4] = [
+        Counters::Off,
+        Counters::Totals,
+        Counters::Times,
+        Counters::Details,
+    ];
+
+    /// As `vm.toml` spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Counters::Off => "off",
+            Counters::Totals => "totals",
+            Counters::Times => "times",
+            Counters::Details => "details",
+        }
+    }
 }
 
 /// What is flushed from the TLB when a translation of the guest has changed (APM 15.16.1).
@@ -213,6 +248,12 @@ impl Dispatch {
     /// The handler of an exit code: one indexed load.
     #[inline(always)]
     pub fn handler(&self, code: u64) -> Handler {
-        self.0[slot(code) as usize]
+        self.at(slot(code))
+    }
+
+    /// The handler in a slot.
+    #[inline(always)]
+    pub fn at(&self, slot: u8) -> Handler {
+        self.0[usize::from(slot)]
     }
 }

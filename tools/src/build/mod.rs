@@ -21,9 +21,10 @@ use cargo::Recipe;
 use key::Key;
 
 /// The folders whose files end up in the VMM.
-const VMM_SOURCES: [&str; 6] = [
+const VMM_SOURCES: [&str; 7] = [
     "boot",
     "intercepts",
+    "ledger",
     "vmm-config",
     "vmm-config-emit",
     "vmm-config-macros",

@@ -18,6 +18,8 @@ pub enum Start {
     Vmm {
         /// Its file.
         kernel: String,
+        /// Its command line.
+        words: String,
         /// Files beside it, and the words that each is told.
         modules: Vec<(String, String)>,
     },
@@ -58,7 +60,13 @@ impl Menu {
         for entry in &self.entries {
             let title = quoted(&entry.title);
             let _ = match &entry.start {
-                Start::Vmm { kernel, modules } => {
+                Start::Vmm {
+                    kernel,
+                    words,
+                    modules,
+                } => {
+                    let kernel = format!("{kernel} {words}");
+                    let kernel = kernel.trim_end();
                     let lines = |command: &str| {
                         modules.iter().fold(String::new(), |lines, (file, words)| {
                             format!("{lines}    {command} {file} {file} {}\n", quoted(words))
@@ -101,6 +109,7 @@ mod tests {
     fn menu(title: &str, wait_seconds: Option<u32>) -> String {
         let start = Start::Vmm {
             kernel: "/boot/vmm".into(),
+            words: "counters=times".into(),
             modules: vec![("/boot/guest".into(), "image=demo".into())],
         };
         let entries = vec![Entry {
@@ -118,8 +127,8 @@ mod tests {
     fn each_firmware_loads_kernel_and_modules_by_the_protocol_that_it_needs() {
         let text = menu("vm", Some(3));
         for line in [
-            "multiboot2 /boot/vmm\n    module2 /boot/guest /boot/guest 'image=demo'\n",
-            "multiboot /boot/vmm\n    module /boot/guest /boot/guest 'image=demo'\n",
+            "multiboot2 /boot/vmm counters=times\n    module2 /boot/guest /boot/guest 'image=demo'\n",
+            "multiboot /boot/vmm counters=times\n    module /boot/guest /boot/guest 'image=demo'\n",
         ] {
             assert!(text.contains(line), "{text}");
         }

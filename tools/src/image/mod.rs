@@ -100,10 +100,14 @@ pub fn of_run(
     config: &Path,
     policy: &Policy,
     guests: &[(String, PathBuf)],
+    words: &str,
     output: &Path,
 ) -> Result<()> {
     let mut disc = Disc::new();
-    let entry = entry(workspace, &mut disc, config, policy, guests)?;
+    let mut entry = entry(workspace, &mut disc, config, policy, guests)?;
+    if let Start::Vmm { words: told, .. } = &mut entry.start {
+        words.clone_into(told);
+    }
     let menu = Menu {
         entries: vec![entry],
         wait_seconds: None,
@@ -137,7 +141,11 @@ fn entry(
     }
     Ok(Entry {
         title,
-        start: Start::Vmm { kernel, modules },
+        start: Start::Vmm {
+            kernel,
+            words: String::new(),
+            modules,
+        },
     })
 }
 

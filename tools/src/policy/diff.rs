@@ -126,6 +126,7 @@ fn facts(vm: &Vm) -> Vec<String> {
         format!("restart = {}", vm.restart.name()),
         format!("restart limit = {}", vm.restart_limit),
         format!("weight = {}", vm.weight),
+        format!("counters = {}", vm.counters.name()),
         format!("devices = {}", devices.join(" ")),
     ];
     for field in &vm.vmcb {

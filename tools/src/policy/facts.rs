@@ -11,7 +11,9 @@ use vmm_config::Severity;
 use vmm_config::machine::MACHINES;
 use vmm_config::ports::{DEVICE_PORTS, HOST_PORTS};
 use vmm_config::rules::RULES;
-use vmm_config::words::{Device, Flush, Halted, IoAction, LogLevel, MsrAction, Test, Then, Word};
+use vmm_config::words::{
+    Counters, Device, Flush, Halted, IoAction, LogLevel, MsrAction, Test, Then, Word,
+};
 
 /// Something that can be explained.
 #[derive(Debug)]
@@ -241,6 +243,7 @@ fn words() -> impl Iterator<Item = Fact> {
         .chain(choice::<Then>())
         .chain(choice::<Flush>())
         .chain(choice::<Halted>())
+        .chain(choice::<Counters>())
         .chain(choice::<LogLevel>())
 }
 

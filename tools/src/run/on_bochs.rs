@@ -44,7 +44,8 @@ pub fn run(workspace: &Workspace, command: &RunBochs) -> Result<Status> {
     let folder = tempfile::tempdir().doing(|| "make a temporary folder".to_string())?;
     let disc = folder.path().join("tollgate.iso");
     let policy = &prepared.policy;
-    image::of_run(workspace, &prepared.config, policy, &prepared.guests, &disc)?;
+    let (guests, words) = (&prepared.guests, &prepared.words);
+    image::of_run(workspace, &prepared.config, policy, guests, words, &disc)?;
     let interactive = RawTerminal::is_there();
     let launch = Launch {
         cpu: policy.machine.bochs_cpu().unwrap_or(USUAL_CPU),

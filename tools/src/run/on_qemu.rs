@@ -61,9 +61,10 @@ pub fn run(workspace: &Workspace, command: &RunQemu) -> Result<Status> {
             config,
             policy,
             guests,
+            words,
             ..
         } = &prepared;
-        image::of_run(workspace, config, policy, guests, &disc)?;
+        image::of_run(workspace, config, policy, guests, words, &disc)?;
         if command.stick {
             Medium::Stick(disc)
         } else {
@@ -79,7 +80,7 @@ pub fn run(workspace: &Workspace, command: &RunQemu) -> Result<Status> {
         };
         Medium::Kernel {
             file: build::vmm(workspace, &prepared.config, &prepared.policy.image_files())?,
-            cmdline: None,
+            cmdline: Some(prepared.words.clone()).filter(|words| !words.is_empty()),
             modules: prepared.guests.iter().map(module).collect::<Result<_>>()?,
         }
     };

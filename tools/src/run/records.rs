@@ -15,6 +15,28 @@ pub struct Exit {
     pub count: u64,
     /// TSC ticks that the VMM spent on it.
     pub cycles: u64,
+    /// The fewest ticks, where times are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub least: Option<u64>,
+    /// The most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most: Option<u64>,
+    /// How many took 2^n ticks up to, not including, 2^(n+1), by n; the first also 0.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub histogram: Vec<u64>,
+}
+
+/// What exits were about, where their code does not say it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Detail {
+    /// `in`, `out`, `rdmsr`, `wrmsr`, `cpuid` or `vmmcall`.
+    pub subject: String,
+    /// Which port, MSR, leaf or call.
+    pub number: u32,
+    /// How often.
+    pub count: u64,
+    /// TSC ticks that the VMM spent on it.
+    pub cycles: u64,
 }
 
 /// One line of COM2.
@@ -29,6 +51,9 @@ pub enum Record {
         tsc_hz: u64,
         /// The VMM's memory, besides the guests'.
         vmm_bytes: u64,
+        /// Where the ledger is: a physical address.
+        #[serde(default)]
+        ledger: u64,
     },
     /// What the bare VMRUN loop took, if it was asked for.
     Floor {
@@ -43,6 +68,18 @@ pub enum Record {
         vm: String,
         /// Its exits.
         exits: Vec<Exit>,
+        /// What they were about, where details are kept.
+        #[serde(default)]
+        details: Vec<Detail>,
+        /// Exits whose subject found no place among the details.
+        #[serde(default)]
+        other_details: u64,
+        /// Exits that served the VMM alone.
+        #[serde(default)]
+        own_exits: u64,
+        /// How often it was started.
+        #[serde(default)]
+        lives: u64,
         /// TSC ticks in the guest.
         guest_cycles: u64,
         /// TSC ticks in the VMM on this VM's behalf.
@@ -111,7 +148,8 @@ mod tests {
                 Record::Hello {
                     vms: vec!["demo".into()],
                     tsc_hz: 1000,
-                    vmm_bytes: 4096
+                    vmm_bytes: 4096,
+                    ledger: 0
                 },
                 Record::Unknown,
                 Record::Done { status: 0 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::outcome::{Ending, Verdict};
-use super::records::{Exit, Record};
+use super::records::{Detail, Exit, Record};
 use crate::table::{grouped, numbers};
 
 /// What one VM did.
@@ -15,6 +15,16 @@ pub struct Vm {
     pub end: Option<End>,
     /// Its exits; empty if the run ended before the VMM could tell.
     pub exits: Vec<Exit>,
+    /// What they were about, where details are kept.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<Detail>,
+    /// Exits whose subject found no place among the details.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub other_details: u64,
+    /// Exits that served the VMM alone, such as the #DB after a step.
+    pub own_exits: u64,
+    /// How often it was started.
+    pub lives: u64,
     /// TSC ticks in the guest.
     pub guest_cycles: u64,
     /// TSC ticks in the VMM on its behalf.
@@ -81,6 +91,7 @@ impl Report {
                     vms,
                     tsc_hz,
                     vmm_bytes,
+                    ..
                 } => {
                     report.tsc_hz = Some(*tsc_hz);
                     report.vmm_bytes = Some(*vmm_bytes);
@@ -97,12 +108,20 @@ impl Report {
                 Record::Exits {
                     vm,
                     exits,
+                    details,
+                    other_details,
+                    own_exits,
+                    lives,
                     guest_cycles,
                     vmm_cycles,
                     slowest_input_cycles,
                 } => {
                     let vm = report.vm(vm);
                     vm.exits.clone_from(exits);
+                    vm.details.clone_from(details);
+                    vm.other_details = *other_details;
+                    vm.own_exits = *own_exits;
+                    vm.lives = *lives;
                     vm.guest_cycles = *guest_cycles;
                     vm.vmm_cycles = *vmm_cycles;
                     vm.slowest_input_cycles = *slowest_input_cycles;
@@ -198,6 +217,10 @@ impl Vm {
     }
 }
 
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 /// `part` of `total` in percent, or a dash where nothing was measured.
 fn share(part: u64, total: u64) -> String {
     if total == 0 {
@@ -218,6 +241,7 @@ mod tests {
             code: 0,
             count,
             cycles,
+            ..Exit::default()
         }
     }
 
@@ -239,6 +263,7 @@ mod tests {
                 vms: vec!["b".into(), "a".into()],
                 tsc_hz: 1,
                 vmm_bytes: 2,
+                ledger: 0,
             },
             Record::Ended {
                 vm: "a".into(),
@@ -265,6 +290,10 @@ mod tests {
         let table = report(&[Record::Exits {
             vm: "demo".into(),
             exits,
+            details: Vec::new(),
+            other_details: 0,
+            own_exits: 0,
+            lives: 1,
             guest_cycles: 50,
             vmm_cycles: 50,
             slowest_input_cycles: 0,

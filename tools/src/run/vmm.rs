@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
+use vmm_config::words::{Counters, Word};
 
 use super::options::{config_file, existing};
 use super::outcome::{Ending, Verdict};
@@ -26,6 +27,11 @@ pub struct Subject {
     #[arg(long = "guest", value_name = "[VM=]FILE")]
     guests: Vec<Guest>,
 
+    /// Keep at least so much on every VM's exits, whatever the policy says: off, totals, times or
+    /// details
+    #[arg(long, value_name = "WHAT", value_parser = word::<Counters>)]
+    counters: Option<Counters>,
+
     /// Write what happened to FILE, in JSON: how each VM ended, its exits by name
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -41,6 +47,8 @@ pub struct Prepared {
     pub guests: Vec<(String, PathBuf)>,
     /// The run in a few words.
     pub what: String,
+    /// The VMM's command line.
+    pub words: String,
     report: Option<File>,
 }
 
@@ -57,12 +65,31 @@ impl Subject {
             .map_or("vm.toml".into(), |path| path.display().to_string());
         Ok(Prepared {
             what: format!("{} under {shown}", policy.vms.join(", ")),
+            words: self.words(),
             config,
             policy,
             guests,
             report,
         })
     }
+}
+
+impl Subject {
+    /// What the VMM is told on its command line.
+    fn words(&self) -> String {
+        let counters = self
+            .counters
+            .map(|kept| format!("counters={}", kept.name()));
+        counters.unwrap_or_default()
+    }
+}
+
+/// A word of the policy language on the command line.
+fn word<W: Word>(text: &str) -> std::result::Result<W, String> {
+    W::by_name(text).ok_or_else(|| {
+        let names: Vec<_> = W::ALL.iter().map(|word| word.name()).collect();
+        format!("there is {}", names.join(", "))
+    })
 }
 
 impl Prepared {

@@ -22,6 +22,7 @@ mod in_a_vm;
 mod in_the_vmm;
 mod interrupts;
 mod isolation;
+mod ledger;
 mod mutants;
 mod on_a_terminal;
 mod policies;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         interrupts::trials(),
         isolation::trials(),
         mutants::trials(),
+        ledger::trials(),
         on_a_terminal::trials(),
         policies::trials(),
         setting_up::trials(),

@@ -19,6 +19,7 @@ mod policy {
                 restart: policy::Restart::Never,
                 restart_limit: 0,
                 weight: 1,
+                counters: policy::Counters::Totals,
                 tlb: policy::TlbFlush::All,
                 cpuid: &[
                     policy::CpuidRule {

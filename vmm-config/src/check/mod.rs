@@ -39,6 +39,7 @@ const CHECKS: &[Check] = &[
     vms::shadow_paging_keeps_its_exits,
     vms::one_starts,
     vms::limit_has_restarts,
+    vms::limit_is_counted,
     cpuid::flush_is_possible,
     cpuid::given_once,
     cpuid::subleaf_exists,

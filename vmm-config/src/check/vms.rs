@@ -8,7 +8,7 @@ use crate::finding::Findings;
 use crate::limits;
 use crate::resolve::Policy;
 use crate::rules;
-use crate::words::{Restart, Then};
+use crate::words::{Counters, Restart, Then};
 use crate::written::{Answer, Image};
 
 const KIB: u64 = 1 << 10;
@@ -179,6 +179,28 @@ pub(super) fn limit_has_restarts(policy: &Policy, found: &mut Findings<'_>) {
                     format!("`{}` is never restarted", vm.name.value),
                 )
                 .help("add `restart = \"on-crash\"`, or leave `restart_limit` out");
+        }
+    }
+}
+
+/// A limit looks at the counters.
+pub(super) fn limit_is_counted(policy: &Policy, found: &mut Findings<'_>) {
+    for (vm, gates) in policy.document.vms.iter().zip(&policy.gates) {
+        let limited = gates.iter().find(|gate| {
+            gate.entry
+                .as_ref()
+                .is_some_and(|entry| entry.limit.is_some())
+        });
+        if let Some(gate) = limited
+            && vm.counters.value == Counters::Off
+        {
+            found
+                .add(
+                    &rules::LIMIT_COUNTED,
+                    vm.counters.span,
+                    format!("the limit of `{}` needs its count", gate.exit.name),
+                )
+                .help("write `counters = \"totals\"`, or remove `limit`");
         }
     }
 }

@@ -9,10 +9,10 @@ use super::{note, units};
 use crate::near;
 use crate::rules;
 use crate::source::{At, Span};
-use crate::words::{Device, Flush, Halted, MsrAction, Restart, Word};
+use crate::words::{Counters, Device, Flush, Halted, MsrAction, Restart, Word};
 use crate::written::{Image, IoRule, MsrRule, Said, Set, Vm};
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
     "name",
     "image",
     "cmdline",
@@ -26,6 +26,7 @@ const KEYS: [&str; 18] = [
     "restart",
     "restart_limit",
     "weight",
+    "counters",
     "tsc_offset",
     "tlb",
     "cpuid",
@@ -52,6 +53,7 @@ impl Reader<'_, '_> {
             restart: Restart::Never,
             restart_limit: None,
             weight: 1,
+            counters: At::new(Counters::Totals, header),
             tsc_offset: 0,
             tlb: At::new(Flush::Auto, header),
             cpuid: Vec::new(),
@@ -106,6 +108,7 @@ impl Reader<'_, '_> {
                     self.number(value, "weight", 1..=1000)
                         .map(|weight| weight.value as u32),
                 ),
+                "counters" => replace(&mut vm.counters, self.word(value, &rules::UNKNOWN_WORD)),
                 "tsc_offset" => replace(
                     &mut vm.tsc_offset,
                     self.number(value, "TSC offset", i64::MIN.into()..=i64::MAX.into())

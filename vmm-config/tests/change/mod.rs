@@ -41,6 +41,7 @@ halted = "crash"
 restart = "on-crash"
 restart_limit = 7
 weight = 30
+counters = "details"
 tsc_offset = -5
 intercepts = { hlt = "stop" }
 [irq]

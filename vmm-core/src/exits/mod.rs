@@ -1,8 +1,9 @@
 //! What happens on a #VMEXIT: one file a family of exits, a plain function a handler.
 //!
 //! The road is short on purpose: the world switch calls [`dispatch`], which loads the
-//! handler from the VM's static table, calls it and counts. A handler changes the vCPU and
-//! the VM and says whether the guest may go straight on.
+//! handler from the VM's static table and calls it. A handler changes the vCPU and the VM and
+//! says whether the guest may go straight on. What is counted, the world switch counts.
+//! [`watch`] stands on that road only in VMs whose exits are looked at one by one.
 
 pub mod cache;
 pub mod cpuid;
@@ -33,13 +34,13 @@ pub mod swint;
 pub mod tsc;
 pub mod unexpected;
 pub mod vmmcall;
+pub mod watch;
 pub mod when;
 pub mod write_trap;
 
 use intercepts::vmcb::control::tlb;
 use intercepts::{Event, EventKind, ExitCode, Finish, by_code, slot, vmcb};
 
-use crate::host::tsc as host_tsc;
 use crate::vm::{Instance, Vcpu, Vm};
 
 /// Handles one kind of exit.
@@ -55,27 +56,33 @@ pub enum Outcome {
     Leave = 1,
 }
 
-/// Handles the exit that the VMCB describes, and counts it with the cycles it took.
+/// Handles the exit that the VMCB describes.
 ///
-/// Called by the world switch with GIF = 0, once for each #VMEXIT.
-pub extern "sysv64" fn dispatch(instance: &mut Instance) -> Outcome {
-    let Instance { vcpu, vm } = instance;
-    if vcpu.control().exit_int_info.is_valid() {
-        redeliver(vcpu);
+/// Called by the world switch with GIF = 0, once for each #VMEXIT; if `COUNTED`, it counts the
+/// exit then under the slot that this leaves in [`Stats::slot`](crate::vm::stats::Stats).
+pub extern "sysv64" fn dispatch<const COUNTED: bool>(instance: &mut Instance) -> Outcome {
+    if instance.vcpu.control().exit_int_info.is_valid() {
+        return redeliver::<COUNTED>(instance);
     }
-    let arrived = host_tsc::now();
+    handle::<COUNTED>(instance)
+}
+
+#[inline(always)]
+fn handle<const COUNTED: bool>(instance: &mut Instance) -> Outcome {
+    let Instance { vcpu, vm } = instance;
     vcpu.control_mut().tlb_control = tlb::NOTHING;
-    let code = vcpu.control().exit_code;
-    let outcome = vm.dispatch.handler(code)(vcpu, vm);
-    vm.stats
-        .add(slot(code), host_tsc::now().wrapping_sub(arrived));
-    outcome
+    let slot = slot(vcpu.control().exit_code);
+    if COUNTED {
+        vm.stats.slot = slot;
+    }
+    vm.dispatch.at(slot)(vcpu, vm)
 }
 
 /// An exit interrupted the delivery of an event: queue it again (APM 15.7.2).
 #[cold]
 #[inline(never)]
-fn redeliver(vcpu: &mut Vcpu) {
+fn redeliver<const COUNTED: bool>(instance: &mut Instance) -> Outcome {
+    let vcpu = &mut instance.vcpu;
     let event = vcpu.control().exit_int_info;
     // QUIRK: QEMU 7.2 records an interrupted external interrupt as an exception; vectors
     // from 32 on cannot be exceptions, and injecting them as such is refused.
@@ -87,6 +94,7 @@ fn redeliver(vcpu: &mut Vcpu) {
     if event.kind() != Some(EventKind::Software) {
         vcpu.inject(event);
     }
+    handle::<COUNTED>(instance)
 }
 
 /// Handles an exit that may have come only because the VMM had more exceptions intercepted for
@@ -96,7 +104,7 @@ fn pass_on(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
     let is_asked_for = |code: ExitCode| vmcb::intercepts(vcpu.vmcb(), code);
     match by_code(code) {
         Some(exit) if exit.finish == Finish::Reflect && !is_asked_for(exit.code) => {
-            vm.stats.forgive(code);
+            vm.stats.forgive();
             exception::reflect(vcpu, vm)
         }
         _ => vm.behind.handler(code)(vcpu, vm),

@@ -41,7 +41,7 @@ fn exit(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
         match shadow.fault(&mut vm.memory, linear, access) {
             Verdict::Mapped => {
                 shadow.hidden_faults += 1;
-                vm.stats.forgive(code);
+                vm.stats.forgive();
                 return resume(vcpu, vm);
             }
             Verdict::Stopped(Stop::Fault(fault)) => {
@@ -52,8 +52,7 @@ fn exit(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
                 control.exit_code = NPF;
                 control.exit_info1 = nested_error(access, is_table).bits();
                 control.exit_info2 = gpa.0;
-                vm.stats.forgive(PF);
-                vm.stats.add(slot(NPF), 0);
+                vm.stats.slot = slot(NPF);
             }
         }
     }

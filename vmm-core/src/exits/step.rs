@@ -110,7 +110,7 @@ fn completed(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
     let hit = save.dr6 & data_breakpoints(save.dr7) & !told;
     if step.trap_flag == 0 && hit == 0 {
         save.dr6 = step.dr6;
-        vm.stats.forgive(ExitCode::ExceptionDb as u64);
+        vm.stats.forgive();
         interrupt::offer(vcpu, vm);
         return Outcome::Resume;
     }

@@ -19,13 +19,15 @@ use super::*;
 use crate::addr::Gpa;
 use crate::devices::{DeviceSet, Devices, UnixTime};
 use crate::host::tsc::Tsc;
-use crate::policy::{Dispatch, IoAction, IoRule, MsrAction, MsrRule, Restart, TlbFlush, VmPolicy};
+use crate::policy::{
+    Counters, Dispatch, IoAction, IoRule, MsrAction, MsrRule, Restart, TlbFlush, VmPolicy,
+};
 use crate::vm::clock::GuestClock;
 use crate::vm::cpuid::CpuidModel;
 use crate::vm::denials::Denials;
 use crate::vm::line::Line;
 use crate::vm::memory::tests::leaked;
-use crate::vm::stats::Stats;
+use crate::vm::stats::{Books, Stats};
 use crate::vm::vcpu::RFLAGS_IF;
 use crate::vm::{How, State};
 
@@ -46,6 +48,7 @@ const QUIET: VmPolicy = VmPolicy {
     restart: Restart::Never,
     restart_limit: 0,
     weight: 1,
+    counters: Counters::Totals,
     devices: DeviceSet::all(),
     init_vmcb: |_| (),
     dispatch: &DISPATCH,
@@ -82,7 +85,7 @@ fn guest(policy: &'static VmPolicy, code: &[u8]) -> Instance {
         devices: Devices::new(policy.devices, policy.memory, UnixTime(0)),
         cpuid: CpuidModel::minimal(|_| [u32::MAX; 4]),
         clock: GuestClock::start(Tsc::new(1_000_000_000).unwrap()),
-        stats: Stats::default(),
+        stats: Stats::new(books()),
         denials: Denials::default(),
         line: Line::default(),
         state: State::Runnable,
@@ -92,6 +95,27 @@ fn guest(policy: &'static VmPolicy, code: &[u8]) -> Instance {
         retry_soon: false,
     };
     Instance { vcpu, vm }
+}
+
+/// Books of the test's own.
+fn books() -> Books {
+    Books {
+        totals: Some(Box::leak(Box::default())),
+        ..Books::NONE
+    }
+}
+
+/// An exit, handled and counted as the world switch does both.
+fn handled(instance: &mut Instance) -> Outcome {
+    let outcome = dispatch::<true>(instance);
+    count(&instance.vm, instance.vm.stats.slot);
+    outcome
+}
+
+fn count(vm: &Vm, slot: u8) {
+    if let Some(totals) = vm.stats.books.totals {
+        totals.note(slot, 0);
+    }
 }
 
 /// How the VM ended, if it did.

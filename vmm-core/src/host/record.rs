@@ -73,6 +73,13 @@ impl<'w, W: Write> Object<'w, W> {
         self.list(key, values, |out, value| quote(out, value));
     }
 
+    /// `"key":[value,...]`.
+    pub fn numbers(&mut self, key: &str, values: impl IntoIterator<Item = u64>) {
+        self.list(key, values, |out, value| {
+            let _ = write!(out, "{value}");
+        });
+    }
+
     /// `"key":[{...},...]`: one object for each of `items`, which `fill` fills.
     pub fn objects<T>(
         &mut self,
@@ -147,6 +154,7 @@ mod tests {
             record.text("vm", "demo");
             record.flag("good", true);
             record.texts("vms", ["a", "b"]);
+            record.numbers("sizes", [7, 0]);
             record.objects(
                 "exits",
                 [("cpuid", 2), ("hlt", 0)],
@@ -160,7 +168,7 @@ mod tests {
         });
         assert_eq!(
             line,
-            r#"{"kind":"exits","vm":"demo","good":true,"vms":["a","b"],"exits":[{"name":"cpuid","count":2},{"name":"hlt","count":0}],"none":[],"guest_cycles":18446744073709551615}"#.to_owned() + "\n"
+            r#"{"kind":"exits","vm":"demo","good":true,"vms":["a","b"],"sizes":[7,0],"exits":[{"name":"cpuid","count":2},{"name":"hlt","count":0}],"none":[],"guest_cycles":18446744073709551615}"#.to_owned() + "\n"
         );
     }
 

@@ -5,7 +5,6 @@ use crate::console::{HEADING, HELP, LET_GO, Order, Pressed, Row, Sample, Typed};
 use crate::host::log::say;
 use crate::host::screen::SCREEN;
 use crate::host::tsc;
-use crate::vm::stats::Stats;
 use crate::vm::{How, State, Vm};
 
 impl Hypervisor {
@@ -116,11 +115,10 @@ impl Hypervisor {
         say(format_args!("{HEADING}"));
         let at = self.now();
         for (index, guest) in self.guests.iter_mut().enumerate() {
-            let stats = stats_of(guest);
             let now = Sample {
                 at,
-                run: self.machine.tsc.ns(stats.run_cycles),
-                exits: stats.total(),
+                run: self.machine.tsc.ns(guest.account.run_cycles.get()),
+                exits: guest.books.count(),
             };
             let before = core::mem::replace(&mut guest.sample, now);
             let row = Row {
@@ -145,20 +143,11 @@ impl Hypervisor {
             return;
         };
         say(format_args!("exits of {}:", guest.policy.name));
-        for (exit, count) in stats_of(guest).iter() {
-            say(format_args!("{:>12}  {}", count.count, exit.name));
+        for (exit, slot) in guest.books.exits() {
+            let (count, _) = guest.books.total(slot);
+            say(format_args!("{count:>12}  {}", exit.name));
         }
     }
-}
-
-/// The counts of all of a VM's lives.
-fn stats_of(guest: &Guest) -> Stats {
-    let mut stats = Stats::default();
-    stats.add_all(&guest.past);
-    if let Some(life) = &guest.life {
-        stats.add_all(&life.instance.vm.stats);
-    }
-    stats
 }
 
 fn state_of(guest: &Guest) -> &'static str {

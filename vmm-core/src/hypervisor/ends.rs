@@ -1,5 +1,6 @@
 //! The end of a VM, and of everything: what is said, what is given back, and the status.
 
+use super::accounts::send_exits;
 use super::{Guest, Hypervisor};
 use crate::error;
 use crate::host::canary::Intact;
@@ -38,7 +39,6 @@ impl Hypervisor {
         let Some(life) = guest.life.take() else {
             return;
         };
-        guest.past.add_all(&life.instance.vm.stats);
         life.instance.vm.send_line();
         life.instance.vm.report_denials();
         life.instance.vm.report_hidden_faults();
@@ -53,11 +53,11 @@ impl Hypervisor {
     pub(super) fn finish(mut self) -> ! {
         self.paint();
         self.unload();
+        self.keep_accounts();
         for guest in &mut self.guests {
             if let Some(life) = guest.life.take() {
                 life.instance.vm.send_line();
                 life.instance.vm.report_denials();
-                guest.past.add_all(&life.instance.vm.stats);
                 send_exits(guest);
             }
         }
@@ -132,23 +132,5 @@ fn report_end(guest: &Guest, end: &End) {
         record.text("how", end.how.name());
         record.flag("good", end.how.is_good());
         record.text("reason", &end.reason);
-    });
-}
-
-/// What a VM stopped for in all of its lives, as a record.
-fn send_exits(guest: &Guest) {
-    let stats = &guest.past;
-    record::send("exits", |record| {
-        record.text("vm", guest.policy.name);
-        record.objects("exits", stats.iter(), |object, (exit, count)| {
-            object.text("name", exit.name);
-            object.number("code", exit.code as u64);
-            object.number("count", count.count);
-            object.number("cycles", count.cycles);
-        });
-        let vmm = stats.vmm_cycles();
-        record.number("guest_cycles", stats.run_cycles.saturating_sub(vmm));
-        record.number("vmm_cycles", vmm);
-        record.number("slowest_input_cycles", guest.slowest_input);
     });
 }

@@ -1,6 +1,7 @@
 //! One `[[vm]]` through all of its lives: what is kept while it is off, and what only lives.
 
 use heapless::Deque;
+use ledger::Account;
 
 use crate::console::Sample;
 use crate::host::tsc;
@@ -8,7 +9,7 @@ use crate::policy::VmPolicy;
 use crate::svm::debug_registers::DebugRegisters;
 use crate::svm::instructions::FxImage;
 use crate::svm::tsc_aux::TscAux;
-use crate::vm::stats::Stats;
+use crate::vm::stats::Books;
 use crate::vm::{How, Instance, Vm};
 
 /// A VM, on or off.
@@ -24,8 +25,10 @@ pub(super) struct Guest {
     pub restarts: u32,
     /// A person wants it to start again once it has ended.
     pub start_again: bool,
-    /// The counts of earlier lives.
-    pub past: Stats,
+    /// What is kept on it, in all of its lives.
+    pub account: &'static Account,
+    /// What is kept on its exits.
+    pub books: Books,
     /// When the pause that it is in began: the TSC.
     pub paused_at: u64,
     /// What the console saw of it last.
@@ -48,7 +51,12 @@ pub(super) struct Life {
 
 impl Guest {
     /// A VM that has never been on.
-    pub fn new(policy: &'static VmPolicy, image: &'static [u8]) -> Guest {
+    pub fn new(
+        policy: &'static VmPolicy,
+        image: &'static [u8],
+        account: &'static Account,
+        books: Books,
+    ) -> Guest {
         Guest {
             policy,
             image,
@@ -56,7 +64,8 @@ impl Guest {
             ended: None,
             restarts: 0,
             start_again: false,
-            past: Stats::default(),
+            account,
+            books,
             paused_at: 0,
             sample: Sample::default(),
             slowest_input: 0,

@@ -3,6 +3,7 @@
 //! Between two turns the VMM takes the machine's interrupts, brings every VM's timers up to
 //! date, paints the screen, and decides who runs next. APM 15.4, 15.5, 15.17.
 
+mod accounts;
 mod console;
 mod ends;
 mod guest;
@@ -13,6 +14,7 @@ use core::arch::x86_64::__cpuid_count;
 
 use heapless::Vec;
 use intercepts::vmcb::Vmcb;
+use ledger::Ledger;
 
 use crate::addr::{Gpa, Hpa};
 use crate::console::{Chord, Keys};
@@ -31,7 +33,7 @@ use crate::svm::features::{self, Svm};
 use crate::svm::instructions::{self, FxImage, clgi, vmload, vmsave};
 use crate::svm::switch;
 use crate::vm::Instance;
-use crate::vm::create::piece;
+use crate::vm::create::{book, piece};
 use crate::warn;
 use guest::{Guest, Life};
 use routes::Routes;
@@ -100,6 +102,7 @@ struct Hypervisor {
     /// The drill of isolation, if one is on.
     canary: Option<Canary>,
     host_state: Hpa,
+    ledger: &'static Ledger,
     guests: Vec<&'static mut Guest, MAX_VMS>,
     scheduler: Scheduler,
     /// Whose state is in the CPU.
@@ -134,6 +137,10 @@ impl Hypervisor {
         let Some((_, host_state)) = piece(frames, Vmcb::zeroed()) else {
             no_memory()
         };
+        let Some(ledger) = book::<Ledger>(frames) else {
+            no_memory()
+        };
+        ledger.tsc_hz.set(machine.tsc.hz());
         instructions::wrmsr(EFER, instructions::rdmsr(EFER) | EFER_SVME);
         instructions::wrmsr(VM_HSAVE_PA, host_save.0);
         // SAFETY: SVM has just been enabled, and `host_state` is a VMCB of the VMM's own.
@@ -150,6 +157,7 @@ impl Hypervisor {
             free_at_first,
             canary: None,
             host_state,
+            ledger,
             guests: Vec::new(),
             scheduler: Scheduler::new(quantum_ticks),
             loaded: None,
@@ -184,6 +192,7 @@ impl Hypervisor {
                 self.paint_at = now + FRAME_NS;
             }
             self.see_to_ends();
+            self.keep_accounts();
             let all_off = self.guests.iter().all(|guest| guest.life.is_none());
             // Whoever is at the console may yet start one.
             if self.quit || all_off && !self.keys.is_open() {
@@ -242,8 +251,10 @@ impl Hypervisor {
         let ticks = tsc::now().wrapping_sub(started);
         instance.vm.stats.run_cycles += ticks;
         let weight = instance.vm.policy.weight;
+        let retry_soon = instance.vm.retry_soon;
+        self.guests[index].account.run_cycles.add(ticks);
         self.scheduler.charge(index, ticks, weight);
-        if instance.vm.retry_soon {
+        if retry_soon {
             self.machine.timer.arm(RETRY_NS);
             self.armed = None;
         }

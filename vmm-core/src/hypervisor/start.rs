@@ -1,8 +1,9 @@
 //! Before the first turn: what the machine must have, the VMs, the first records.
 
 use intercepts::Feature;
+use ledger::Account;
 
-use super::{Guest, Hypervisor, Life, MAX_VMS, cpuid};
+use super::{Guest, Hypervisor, Life, MAX_VMS, accounts, cpuid};
 use crate::addr::PAGE;
 use crate::devices::{SECOND, UnixTime};
 use crate::error;
@@ -10,7 +11,7 @@ use crate::host::canary::Canary;
 use crate::host::frames::Frames;
 use crate::host::{Machine, ending, record};
 use crate::info;
-use crate::policy::VmPolicy;
+use crate::policy::{Counters, VmPolicy};
 use crate::svm::debug_registers::DebugRegisters;
 use crate::svm::features::{self, Svm};
 use crate::svm::floor;
@@ -19,6 +20,7 @@ use crate::svm::tsc_aux::TscAux;
 use crate::vm::Instance;
 use crate::vm::create::{self, Surroundings, TooLittleMemory, piece};
 use crate::vm::loader::Module;
+use crate::vm::stats::Books;
 
 /// Refuses to run a VM that relies on what this CPU lacks, naming the line that does.
 pub(super) fn check_needs(vm: &VmPolicy, svm: &Svm) {
@@ -44,11 +46,18 @@ impl Hypervisor {
     /// Makes a place for every VM, and starts those that start by themselves. A machine that
     /// lacks the memory for that is refused.
     pub(super) fn create_vms(&mut self, images: &'static [Option<&'static [u8]>]) {
+        let asked = accounts::asked_for(&self.machine.boot.command_line);
         for (index, policy) in self.policy.vms.iter().enumerate() {
             let linked = images.get(index).copied().flatten();
             let image = self.boot_module(policy.name).or(linked).unwrap_or_default();
-            let placed = piece(&mut self.machine.frames, Guest::new(policy, image));
-            let Some((guest, _)) = placed else {
+            let counters = policy.counters.max(asked);
+            let guest = self
+                .open_account(index, counters)
+                .and_then(|(account, books)| {
+                    let guest = Guest::new(policy, image, account, books);
+                    piece(&mut self.machine.frames, guest)
+                });
+            let Some((guest, _)) = guest else {
                 ending::refused(format_args!("no memory left for VM `{}`", policy.name));
             };
             if self.guests.push(guest).is_err() {
@@ -60,6 +69,18 @@ impl Hypervisor {
                 ending::refused(error);
             }
         }
+    }
+
+    /// The account and the books of VM `index`, if there is the memory for them.
+    fn open_account(
+        &mut self,
+        index: usize,
+        counters: Counters,
+    ) -> Option<(&'static Account, Books)> {
+        let books = Books::open(counters, &mut self.machine.frames)?;
+        let name = self.policy.vms.get(index)?.name;
+        let account = accounts::open(self.ledger, index, name, &books)?;
+        Some((account, books))
     }
 
     /// Starts a VM that is off, if there is the memory for it.
@@ -80,10 +101,12 @@ impl Hypervisor {
             tsc: self.machine.tsc,
             cpuid,
             wall,
+            books: guest.books,
         };
         let instance = create::create(policy, guest.image, &modules, &mut around)?;
         guest.life = Some(place(instance, &mut self.machine.frames)?);
         guest.ended = None;
+        guest.account.lives.add(1);
         info!(
             "{}: {} KiB of memory, ASID {}, {}",
             policy.name,
@@ -130,6 +153,7 @@ impl Hypervisor {
             record.texts("vms", self.policy.vms.iter().map(|vm| vm.name));
             record.number("tsc_hz", machine.tsc.hz());
             record.number("vmm_bytes", machine.own_bytes + taken);
+            record.number("ledger", &raw const *self.ledger as u64);
         });
     }
 

@@ -4,17 +4,28 @@
 //! [`exits::dispatch`](crate::exits::dispatch), and again as long as it says so. Rust's own
 //! callee-saved registers are saved once for the whole loop, not once for each exit, and
 //! nothing else is switched: VMLOAD, VMSAVE and the FPU belong to a change of vCPU.
+//!
+//! The loop exists once for each thing that is kept on exits, so that what is not kept costs
+//! nothing. What is, costs little because the loop has registers to spare.
 
 use core::arch::global_asm;
-use core::mem::offset_of;
+use core::mem::{offset_of, size_of};
 
 use crate::exits::dispatch;
+use crate::exits::watch::watched;
+use crate::policy::Counters;
+use crate::vm::stats::{Books, Stats};
 use crate::vm::vcpu::Gprs;
-use crate::vm::{Instance, Vcpu};
+use crate::vm::{Instance, Vcpu, Vm};
+use ledger::{Time, Total};
 
 const _: () = assert!(
     offset_of!(Instance, vcpu) == 0,
     "the switch finds the vCPU first"
+);
+const _: () = assert!(
+    size_of::<Total>() == 1 << 4,
+    "the switch finds a total by a shift"
 );
 
 macro_rules! gpr {
@@ -22,6 +33,9 @@ macro_rules! gpr {
         offset_of!(Vcpu, gprs) + offset_of!(Gprs, $($register).+)
     };
 }
+
+const STATS: usize = offset_of!(Instance, vm) + offset_of!(Vm, stats);
+const BOOKS: usize = STATS + offset_of!(Stats, books);
 
 global_asm!(
     include_str!("switch.s"),
@@ -32,11 +46,25 @@ global_asm!(
     rdi = const gpr!(rdi),
     rbp = const gpr!(rbp),
     r8 = const gpr!(r8_r15),
-    dispatch = sym dispatch,
+    slot = const STATS + offset_of!(Stats, slot),
+    totals = const BOOKS + offset_of!(Books, totals),
+    count = const offset_of!(Total, count),
+    cycles = const offset_of!(Total, cycles),
+    times = const BOOKS + offset_of!(Books, times),
+    time_bytes = const size_of::<Time>(),
+    least = const offset_of!(Time, least),
+    most = const offset_of!(Time, most),
+    buckets = const offset_of!(Time, buckets),
+    dispatch = sym dispatch::<false>,
+    dispatch_counted = sym dispatch::<true>,
+    dispatch_watched = sym watched,
 );
 
 unsafe extern "sysv64" {
     fn svm_run(instance: *mut ());
+    fn svm_run_counted(instance: *mut ());
+    fn svm_run_timed(instance: *mut ());
+    fn svm_run_watched(instance: *mut ());
 }
 
 /// Runs the guest until a handler wants to leave.
@@ -46,7 +74,24 @@ unsafe extern "sysv64" {
 /// in memory that is mapped one to one; its VMCB is legal, and its VMLOAD state and FPU
 /// state are in the CPU; no IDT gate uses IST.
 pub unsafe fn run(instance: &mut Instance) {
+    let switch = match kept(&instance.vm.stats.books) {
+        Counters::Off => svm_run,
+        Counters::Totals => svm_run_counted,
+        Counters::Times => svm_run_timed,
+        Counters::Details => svm_run_watched,
+    };
     // SAFETY: by the caller's promise; the loop changes the instance only through the
-    // pointer it is given, and keeps the registers that the calling convention protects.
-    unsafe { svm_run((&raw mut *instance).cast()) };
+    // pointer it is given, and keeps the registers that the calling convention protects. The
+    // books that it writes are there, as `kept` has seen.
+    unsafe { switch((&raw mut *instance).cast()) };
+}
+
+/// The most that these books can take.
+fn kept(books: &Books) -> Counters {
+    match (books.totals, books.times, books.details) {
+        (None, ..) => Counters::Off,
+        (Some(_), None, _) => Counters::Totals,
+        (Some(_), Some(_), None) => Counters::Times,
+        (Some(_), Some(_), Some(_)) => Counters::Details,
+    }
 }

@@ -5,12 +5,15 @@
 # The instance begins with its VMCB, so one address serves VMRUN and finds the GPRs. VMRUN
 # saves the host's RAX, RSP and RIP and restores them on #VMEXIT; the guest's RAX and RSP
 # live in the VMCB. All other GPRs are ours to switch. GIF is 0 outside the guest.
+#
+# A switch that counts takes the time from #VMEXIT on, in 32 bits: a handler is done within
+# 2^32 TSC ticks, or its excess is lost.
 
-.pushsection .text.svm_run, "ax", @progbits
-.global svm_run
-.type svm_run, @function
+.macro world_switch name, dispatch, counted, timed
+.global \name
+.type \name, @function
 .balign 64
-svm_run:
+\name:
     push rbx
     push rbp
     push r12
@@ -20,7 +23,7 @@ svm_run:
     push rdi                        # the instance; also aligns RSP for the call
     mov rax, rdi
 
-.Lenter:
+1:
     mov rbx, [rax + {rbx}]
     mov rcx, [rax + {rcx}]
     mov rdx, [rax + {rdx}]
@@ -54,10 +57,43 @@ svm_run:
     mov [rax + {r8} + 56], r15
 
     mov rdi, rax
-    call {dispatch}
+.if \counted
+    rdtsc
+    mov ebx, eax                    # when it arrived
+.endif
+    call \dispatch
+.if \counted
+    mov ebp, eax
+    rdtsc
+    sub eax, ebx                    # how long it took
+    mov rcx, [rsp]
+    movzx edx, byte ptr [rcx + {slot}]
+  .if \timed
+    imul esi, edx, {time_bytes}
+  .endif
+    shl edx, 4                      # the size of a total
+    add rdx, [rcx + {totals}]
+    inc qword ptr [rdx + {count}]
+    add [rdx + {cycles}], rax
+  .if \timed
+    add rsi, [rcx + {times}]
+    cmp rax, [rsi + {least}]
+    jb 3f
+2:
+    cmp rax, [rsi + {most}]
+    ja 4f
+5:
+    or eax, 1
+    bsr eax, eax
+    inc qword ptr [rsi + rax * 8 + {buckets}]
+  .endif
+    mov rax, rcx
+    test bpl, bpl
+.else
     test al, al
     mov rax, [rsp]
-    jz .Lenter
+.endif
+    jz 1b
 
     pop rdi
     pop r15
@@ -67,5 +103,20 @@ svm_run:
     pop rbp
     pop rbx
     ret
-.size svm_run, . - svm_run
+.if \timed
+3:
+    mov [rsi + {least}], rax
+    jmp 2b
+4:
+    mov [rsi + {most}], rax
+    jmp 5b
+.endif
+.size \name, . - \name
+.endm
+
+.pushsection .text.svm_run, "ax", @progbits
+world_switch svm_run, {dispatch}, 0, 0
+world_switch svm_run_counted, {dispatch_counted}, 1, 0
+world_switch svm_run_timed, {dispatch_counted}, 1, 1
+world_switch svm_run_watched, {dispatch_watched}, 1, 1
 .popsection

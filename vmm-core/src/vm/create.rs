@@ -4,6 +4,7 @@ use core::fmt;
 
 use intercepts::vmcb::control::{nested, vintr};
 use intercepts::vmcb::{Control, validate};
+use ledger::Book;
 
 use crate::addr::{Hpa, LARGE_PAGE, PAGE};
 use crate::devices::{Devices, UnixTime};
@@ -23,7 +24,7 @@ use crate::vm::denials::Denials;
 use crate::vm::line::Line;
 use crate::vm::loader::{self, Module};
 use crate::vm::memory::GuestMemory;
-use crate::vm::stats::Stats;
+use crate::vm::stats::{Books, Stats};
 use crate::vm::{How, Instance, State, Vcpu, Vm};
 use crate::warn;
 
@@ -63,6 +64,8 @@ pub struct Surroundings<'a> {
     pub cpuid: fn(u32) -> [u32; 4],
     /// The wall-clock time.
     pub wall: UnixTime,
+    /// The books that the VM's exits are written into.
+    pub books: Books,
 }
 
 /// Makes a VM and loads `image` with `modules` into it.
@@ -103,7 +106,7 @@ pub fn create(
         devices: Devices::new(policy.devices, policy.memory, around.wall),
         cpuid: CpuidModel::minimal(around.cpuid).with(policy.cpuid, instructions::cpuid),
         clock: GuestClock::start(around.tsc),
-        stats: Stats::default(),
+        stats: Stats::new(around.books),
         denials: Denials::default(),
         line: Line::default(),
         state: State::Runnable,
@@ -222,6 +225,20 @@ fn fill_control(
         control.nested_cr3 = npt::build(&mut FramePages(frames), memory.base(), memory.bytes())?.0;
     }
     Some(())
+}
+
+/// An empty book, which is never given back.
+pub fn book<T: Book>(frames: &mut Frames) -> Option<&'static T> {
+    let bytes = (size_of::<T>() as u64).next_multiple_of(PAGE);
+    let hpa = frames.alloc(bytes, PAGE)?;
+    // SAFETY: the frames were free, are mapped one to one, large and aligned enough for T, and
+    // nothing else has their address; zeroes are a T, as every book promises.
+    let book = unsafe {
+        core::ptr::write_bytes(hpa.0 as *mut u8, 0, bytes as usize);
+        &*(hpa.0 as *const T)
+    };
+    book.open();
+    Some(book)
 }
 
 /// `value` in page frames of its own, until [`free_piece`].

@@ -60,7 +60,7 @@ pub struct Vm {
     pub cpuid: CpuidModel,
     /// Its time.
     pub clock: GuestClock,
-    /// How often and how long it stopped, by exit.
+    /// What is kept on its exits.
     pub stats: Stats,
     /// What it tried and was refused.
     pub denials: Denials,

@@ -7,7 +7,7 @@ fn dispatched(interrupted: Event) -> Instance {
     let control = instance.vcpu.control_mut();
     control.exit_code = ExitCode::Cpuid as u64;
     control.exit_int_info = interrupted;
-    dispatch(&mut instance);
+    handled(&mut instance);
     instance
 }
 
@@ -45,13 +45,14 @@ fn every_exit_is_counted_under_its_name() {
     let mut instance = guest(&QUIET, &[0x0f, 0xa2, 0x0f, 0xa2]);
     instance.vcpu.control_mut().exit_code = ExitCode::Cpuid as u64;
     for _ in 0..2 {
-        assert_eq!(dispatch(&mut instance), Outcome::Resume);
+        assert_eq!(handled(&mut instance), Outcome::Resume);
     }
     let counts: Vec<_> = instance
         .vm
         .stats
-        .iter()
-        .map(|(exit, count)| (exit.name, count.count))
+        .books
+        .exits()
+        .map(|(exit, slot)| (exit.name, instance.vm.stats.books.total(slot).0))
         .collect();
     assert_eq!(counts, [("cpuid", 2)]);
 }
@@ -60,7 +61,7 @@ fn every_exit_is_counted_under_its_name() {
 fn an_exit_that_the_policy_does_not_mention_stops_the_vm_and_names_the_stanza() {
     let mut instance = guest(&QUIET, &[]);
     instance.vcpu.control_mut().exit_code = ExitCode::Cr3Write as u64;
-    assert_eq!(dispatch(&mut instance), Outcome::Leave);
+    assert_eq!(handled(&mut instance), Outcome::Leave);
     let end = instance.vm.end.unwrap();
     assert_eq!(end.how, How::Stopped);
     assert!(
@@ -77,7 +78,7 @@ fn a_reach_beyond_memory_crashes_the_vm_and_says_where_it_ends() {
     control.exit_code = ExitCode::Npf as u64;
     control.exit_info1 = 1 << 1;
     control.exit_info2 = 0xdead_0000;
-    dispatch(&mut instance);
+    handled(&mut instance);
     let end = instance.vm.end.unwrap();
     assert_eq!(end.how, How::Crashed);
     assert!(

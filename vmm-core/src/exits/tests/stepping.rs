@@ -47,7 +47,7 @@ fn counted(code: &[u8]) -> Instance {
 /// The CPU takes this exit.
 fn exit(instance: &mut Instance, code: ExitCode) -> Outcome {
     instance.vcpu.control_mut().exit_code = code as u64;
-    dispatch(instance)
+    handled(instance)
 }
 
 /// The CPU has executed the instruction of `length` bytes, and traps.

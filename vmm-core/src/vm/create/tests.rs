@@ -3,7 +3,7 @@
 use super::*;
 use crate::devices::DeviceSet;
 use crate::host::span::Span;
-use crate::policy::{Dispatch, Restart};
+use crate::policy::{Counters, Dispatch, Restart};
 
 static DISPATCH: Dispatch = Dispatch::empty();
 
@@ -19,6 +19,7 @@ const POLICY: VmPolicy = VmPolicy {
     restart: Restart::Always,
     restart_limit: 1000,
     weight: 1,
+    counters: Counters::Totals,
     tlb: TlbFlush::Auto,
     cpuid: &[],
     devices: DeviceSet::all(),
@@ -56,6 +57,7 @@ fn start(policy: &'static VmPolicy, frames: &mut Frames) -> Result<Instance, Too
         tsc: Tsc::new(1_000_000_000).unwrap(),
         cpuid: |_| [0; 4],
         wall: UnixTime(0),
+        books: Books::NONE,
     };
     create(policy, &[], &[], &mut around)
 }
