@@ -16,6 +16,7 @@ mod counting;
 mod denials;
 mod editor;
 mod gdb;
+mod hardware;
 mod harness;
 mod images;
 mod in_a_vm;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         counting::trials(),
         denials::trials(),
         editor::slow_trials(),
+        hardware::trials(),
         images::trials(),
         images::slow_trials(),
         in_the_vmm::trials(),

@@ -1,11 +1,12 @@
-//! What the firmware tells by ACPI: how to switch off and reset, a timer, the serial console,
-//! the interrupt controllers.
+//! What the firmware tells by ACPI: how to switch off and reset, timers, the serial console, the
+//! interrupt controllers.
 //!
 //! This file finds the tables; what the VMM reads out of each is in a file of its own. Nothing in
 //! them is believed: a table that is broken, or lies where it cannot be read, counts as absent.
 //! Follows the ACPI Specification 6.5, chapters 5.2 and 16.
 
 pub mod fadt;
+mod hpet;
 pub mod madt;
 mod sleep;
 pub mod spcr;
@@ -32,6 +33,8 @@ pub struct Acpi {
     pub fadt: Option<Fadt>,
     /// The interrupt controllers.
     pub madt: Option<Madt>,
+    /// The physical address of the high precision event timer.
+    pub hpet: Option<u64>,
     /// The port of the serial console.
     pub serial: Option<u16>,
     /// The tables are those that QEMU and Bochs make.
@@ -52,10 +55,17 @@ impl Acpi {
         let _ = each_table(&source, root, |table| match &table.signature {
             b"FACP" => acpi.fadt = acpi.fadt.or_else(|| Fadt::read(&table).ok()),
             b"APIC" if acpi.madt.is_none() => acpi.madt = Madt::read(&table).ok(),
+            b"HPET" => acpi.hpet = hpet::address(&table).ok().flatten(),
             b"SPCR" => acpi.serial = spcr::port(&table).ok().flatten(),
             _ => {}
         });
         acpi
+    }
+
+    /// The machine has no pair of 8259s: it says so, or is none that has one.
+    pub fn denies_8259(&self) -> bool {
+        self.fadt.is_some_and(|fadt| fadt.is_reduced)
+            || self.madt.as_ref().is_some_and(|madt| !madt.has_8259)
     }
 }
 

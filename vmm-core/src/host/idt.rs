@@ -128,6 +128,8 @@ extern "sysv64" fn enter(frame: &mut Frame) {
         // that a guest armed fire in here. The VMM never uses the debug registers: resume, with
         // RF set so that the same instruction does not fire again.
         frame.rflags |= RFLAGS_RF;
+    } else if frame.vector == u64::from(apic::TIMER_VECTOR) {
+        irq::apic_timer_fired();
     } else if frame.vector == NMI as u64 {
         irq::note_nmi();
     } else if frame.vector == u64::from(apic::SPURIOUS_VECTOR) {

@@ -7,10 +7,14 @@
 use core::arch::asm;
 use core::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
-use super::pic::{FIRST_VECTOR, Pic};
-use super::ports::{Hardware, Ports};
+use spin::{Mutex, MutexGuard};
 
-/// The timer's line: PIT channel 0.
+use super::apic::{LocalApic, MachineLines};
+use super::isa::{FIRST_VECTOR, IsaLines};
+use super::pic::Pic;
+use super::ports::Hardware;
+
+/// The timer's line: PIT channel 0, or what stands for it.
 pub const TIMER: u8 = 0;
 /// The keyboard's line.
 pub const KEYBOARD: u8 = 1;
@@ -21,7 +25,53 @@ const LINES: u64 = 16;
 /// The VMM's own lines: edge-triggered, and quiet once their device was read.
 const KEPT: LineSet = LineSet(1 << TIMER | 1 << KEYBOARD | 1 << COM1);
 
-/// Lines that came since they were last asked for. The 8259 pair interrupts one CPU alone.
+/// What brings the machine's lines to the CPU.
+#[expect(clippy::large_enum_variant, reason = "a machine has one")]
+#[derive(Debug)]
+pub enum Controller {
+    /// The 8259 pair.
+    Pair(Pic<Hardware>),
+    /// APICs.
+    Apics(MachineLines),
+}
+
+// SAFETY: the 8259 pair is the VMM's; the lock makes its users take turns.
+static CONTROLLER: Mutex<Controller> =
+    Mutex::new(Controller::Pair(Pic::new(unsafe { Hardware::new() })));
+
+/// What brings the machine's lines to the CPU. Not to be held while interrupts are let in.
+pub fn controller() -> MutexGuard<'static, Controller> {
+    CONTROLLER.lock()
+}
+
+impl Controller {
+    fn lines(&mut self) -> &mut dyn IsaLines {
+        match self {
+            Self::Pair(pair) => pair,
+            Self::Apics(apics) => apics,
+        }
+    }
+}
+
+impl IsaLines for Controller {
+    fn enable(&mut self, line: u8) {
+        self.lines().enable(line);
+    }
+
+    fn disable(&mut self, line: u8) {
+        self.lines().disable(line);
+    }
+
+    fn is_spurious(&mut self, line: u8) -> bool {
+        self.lines().is_spurious(line)
+    }
+
+    fn end(&mut self, line: u8) {
+        self.lines().end(line);
+    }
+}
+
+/// Lines that came since they were last asked for. They interrupt one CPU alone.
 static TAKEN: AtomicU16 = AtomicU16::new(0);
 
 /// Whether a non-maskable interrupt came since it was last asked for.
@@ -119,23 +169,30 @@ pub(super) const fn is_vector(vector: u64) -> bool {
 /// Notes the line of a gate; `vector` is one that [`is_vector`] accepts.
 pub(super) fn taken(vector: u64) {
     let line = (vector - u64::from(FIRST_VECTOR)) as u8;
-    // SAFETY: the 8259 pair is the VMM's, and the code that the interrupt came to is in a window
-    // or asleep, not in the middle of talking to it.
-    let mut pic = Pic::new(unsafe { Hardware::new() });
-    let came = serve(&mut pic, line);
+    // The code that the interrupt came to is in a window or asleep, and so holds no lock.
+    let came = serve(&mut *controller(), line);
     TAKEN.fetch_or(came.0, Ordering::Relaxed);
+}
+
+/// Notes that the local APIC's timer fired: it stands for the timer's line.
+pub(super) fn apic_timer_fired() {
+    // SAFETY: the APIC is the VMM's, and the VMM's page tables map it.
+    if let Some(mut local) = unsafe { LocalApic::of_this_cpu() } {
+        local.end();
+    }
+    TAKEN.fetch_or(1 << TIMER, Ordering::Relaxed);
 }
 
 /// Satisfies the controllers about `line`, and returns it, unless nothing really came.
 #[inline]
-fn serve(pic: &mut Pic<impl Ports>, line: u8) -> LineSet {
-    if pic.is_spurious(line) {
+fn serve(controller: &mut impl IsaLines, line: u8) -> LineSet {
+    if controller.is_spurious(line) {
         return LineSet::default();
     }
     if !KEPT.contains(line) {
-        pic.disable(line);
+        controller.disable(line);
     }
-    pic.end(line);
+    controller.end(line);
     LineSet(1 << line)
 }
 

@@ -13,8 +13,11 @@ pub mod cpu;
 pub mod ending;
 mod exception;
 pub mod frames;
+mod hpet;
 mod idt;
+mod interrupts;
 pub mod irq;
+pub mod isa;
 pub mod keyboard;
 pub mod lines;
 pub mod log;
@@ -24,6 +27,7 @@ pub mod pic;
 pub mod ports;
 pub mod power;
 pub mod record;
+mod registers;
 pub mod rtc;
 pub mod screen;
 mod scroll;
@@ -38,18 +42,19 @@ use core::fmt;
 use acpi::Acpi;
 use cpu::Cpu;
 use frames::Frames;
+use hpet::Hpet;
 use keyboard::Keyboard;
 use multiboot::{BootInfo, BootInfoError, Display};
 use paging::{DEVICE_TOP, ImageLayout, PagingError, Plan};
-use pic::Pic;
 use ports::Hardware;
+use registers::Mmio;
 use screen::framebuffer::Framebuffer;
 use screen::vga_text::VgaText;
 use screen::{Output, SCREEN};
 use serial::{COM1, COM2};
 use span::Span;
 use timer::Timer;
-use tsc::Tsc;
+use tsc::{Tsc, measure};
 
 use crate::addr::{Hpa, PAGE};
 
@@ -68,10 +73,8 @@ pub struct Machine {
     pub cpu: &'static Cpu,
     /// The clock.
     pub tsc: Tsc,
-    /// The one-shot timer; its line is enabled.
-    pub timer: Timer<Hardware>,
-    /// The interrupt controllers: the lines of timer, keyboard and COM1 are enabled.
-    pub pic: Pic<Hardware>,
+    /// The one-shot timer; it may interrupt, and so may keyboard and COM1.
+    pub timer: Timer,
     /// The keyboard.
     pub keyboard: Keyboard<Hardware>,
     /// Bytes that the VMM has taken for itself: its image, page tables and stacks.
@@ -89,8 +92,12 @@ pub enum InitError {
     NoMemory,
     /// The page tables cannot be made.
     Paging(PagingError),
-    /// The interval timer, by which all time is measured, does not count.
+    /// No timer counts by which the TSC could be measured.
     NoClock,
+    /// There is nothing to interrupt a VM when its turn is over.
+    NoTimer,
+    /// Nothing brings interrupts to the CPU.
+    NoInterrupts,
 }
 
 impl fmt::Display for InitError {
@@ -99,9 +106,16 @@ impl fmt::Display for InitError {
             Self::Boot(error) => error.fmt(f),
             Self::NoMemory => write!(f, "there is no memory left for the VMM's own tables"),
             Self::Paging(error) => error.fmt(f),
-            Self::NoClock => write!(
-                f,
-                "the interval timer (8254) does not count, so the VMM cannot tell the time"
+            Self::NoClock => f.write_str(
+                "neither the interval timer (8254) nor ACPI's timer nor the HPET counts, so the \
+                 VMM cannot tell the time; if the firmware's setup can enable one, do so",
+            ),
+            Self::NoTimer => f.write_str(
+                "neither the interval timer (8254) nor the local APIC's timer counts, so no VM's \
+                 turn would ever end",
+            ),
+            Self::NoInterrupts => f.write_str(
+                "there is neither a pair of 8259s nor a local APIC, so no interrupt can come",
             ),
         }
     }
@@ -161,24 +175,15 @@ impl Machine {
         }
 
         // SAFETY: each of these devices is the VMM's, and has one driver.
-        let [pic, timer, keyboard, mut pit] = [(); 4].map(|()| unsafe { Hardware::new() });
+        let [keyboard, mut channel_2] = [(); 2].map(|()| unsafe { Hardware::new() });
         let keyboard = Keyboard::init(keyboard);
-        let tsc = Tsc::new(measure_tsc(&mut pit, &acpi).ok_or(InitError::NoClock)?)
-            .ok_or(InitError::NoClock)?;
-        let mut timer = Timer::new(timer);
-        timer.disarm();
-        if acpi.madt.as_ref().is_some_and(|madt| !madt.has_8259) {
-            crate::warn!("the firmware says that there is no 8259 pair; no interrupt may come");
-        }
+        let by_pit = measure::by_pit(&mut channel_2, tsc::now);
+        let tsc = measure_tsc(by_pit, &acpi).and_then(Tsc::new);
+        let tsc = tsc.ok_or(InitError::NoClock)?;
+        // Last, so that the controllers forget what setting up the others made them see.
         // SAFETY: this is the boot CPU, its interrupts are off, and all devices below 4 GiB are
         // mapped uncached.
-        unsafe { apic::step_aside(acpi.madt.as_ref(), DEVICE_TOP) }
-        // Last, so that the controllers forget what setting up the others made them see.
-        let mut pic = Pic::new(pic);
-        pic.init();
-        for line in [irq::TIMER, irq::KEYBOARD, irq::COM1] {
-            pic.enable(line);
-        }
+        let timer = unsafe { interrupts::open(by_pit.is_some(), &acpi, &tsc) }?;
 
         let own_bytes = image.whole().bytes() + (free_at_first - frames.free_bytes());
         Ok(Self {
@@ -187,7 +192,6 @@ impl Machine {
             cpu,
             tsc,
             timer,
-            pic,
             keyboard,
             own_bytes,
             constant: Span {
@@ -199,15 +203,22 @@ impl Machine {
 }
 
 /// How many ticks the TSC counts in a second, by the timers that there are.
-fn measure_tsc(ports: &mut Hardware, acpi: &Acpi) -> Option<u64> {
-    let by_pit = tsc::measure(ports, tsc::now)?;
-    let timer = acpi.fadt.and_then(|fadt| fadt.timer);
-    let by_pm = timer.and_then(|timer| tsc::measure_by_pm(ports, timer, tsc::now));
-    let hz = tsc::agree(by_pit, by_pm);
-    if hz != by_pit {
-        crate::warn!("the interval timer (8254) disagrees with ACPI's timer, which is believed");
+fn measure_tsc(by_pit: Option<u64>, acpi: &Acpi) -> Option<u64> {
+    // SAFETY: the port is that of the timer, as ACPI says, and reading it changes nothing.
+    let mut ports = unsafe { Hardware::new() };
+    let pm = acpi.fadt.and_then(|fadt| fadt.timer);
+    let by_pm = pm.and_then(|timer| measure::by_pm(&mut ports, timer, tsc::now));
+    let by_hpet = || {
+        let at = acpi.hpet.filter(|at| *at < DEVICE_TOP)?;
+        // SAFETY: ACPI says that the timer is there, and devices below 4 GiB are mapped.
+        let mut hpet = Hpet::new(unsafe { Mmio::new(at) })?;
+        measure::by_hpet(&mut hpet, tsc::now)
+    };
+    let hz = measure::agree(by_pit, by_pm, by_hpet);
+    if by_pit.is_some() && hz != by_pit {
+        crate::warn!("the interval timer (8254) disagrees with the others, which are believed");
     }
-    Some(hz)
+    hz
 }
 
 /// Shows the log on what the boot loader left, if characters can be shown on it.

@@ -3,6 +3,7 @@
 //! All state is in the chips: a [`Pic`] is a way to talk to them, and any number may exist on
 //! the CPU that takes their interrupts. Follows the Intel 8259A data sheet.
 
+use super::isa::{FIRST_VECTOR, IsaLines};
 use super::ports::Ports;
 
 const MASTER: u16 = 0x20;
@@ -19,8 +20,9 @@ const ICW4_8086: u8 = 0x01;
 const OCW2_SPECIFIC_EOI: u8 = 0x60;
 const OCW3_READ_ISR: u8 = 0x0B;
 
-/// Vector of line 0 once the chips are initialised; line 15 has the sixteenth.
-pub const FIRST_VECTOR: u8 = 0x20;
+/// A mask that reads otherwise where there is no chip.
+const PATTERN: u8 = 0xFB;
+const ALL: u8 = 0xFF;
 
 /// The pair of controllers, lines 0 to 15.
 #[derive(Debug)]
@@ -35,7 +37,8 @@ impl<P: Ports> Pic<P> {
     }
 
     /// Starts both chips afresh, with vectors from [`FIRST_VECTOR`] on and every line masked.
-    pub fn init(&mut self) {
+    /// Returns whether they are there.
+    pub fn init(&mut self) -> bool {
         for (chip, vector, wiring) in [
             (MASTER, FIRST_VECTOR, 1 << CASCADE),
             (SLAVE, FIRST_VECTOR + 8, CASCADE),
@@ -44,23 +47,14 @@ impl<P: Ports> Pic<P> {
             self.ports.write_u8(chip + DATA, vector);
             self.ports.write_u8(chip + DATA, wiring);
             self.ports.write_u8(chip + DATA, ICW4_8086);
-            self.ports.write_u8(chip + DATA, 0xFF);
+            self.ports.write_u8(chip + DATA, ALL);
         }
-    }
-
-    /// Lets `line` (below 16) interrupt.
-    pub fn enable(&mut self, line: u8) {
-        let (chip, bit) = place(line);
-        self.set_mask(chip, bit, false);
-        if chip == SLAVE {
-            self.set_mask(MASTER, CASCADE, false);
-        }
-    }
-
-    /// Keeps `line` (below 16) from interrupting.
-    pub fn disable(&mut self, line: u8) {
-        let (chip, bit) = place(line);
-        self.set_mask(chip, bit, true);
+        [MASTER, SLAVE].into_iter().all(|chip| {
+            [PATTERN, ALL].into_iter().all(|mask| {
+                self.ports.write_u8(chip + DATA, mask);
+                self.ports.read_u8(chip + DATA) == mask
+            })
+        })
     }
 
     fn set_mask(&mut self, chip: u16, bit: u8, masked: bool) {
@@ -69,10 +63,28 @@ impl<P: Ports> Pic<P> {
             .write_u8(chip + DATA, mask | u8::from(masked) << bit);
     }
 
-    /// Whether the interrupt of `line` (below 16) was spurious: no device asked. Then it is over;
-    /// else it is to be [ended](Self::end).
+    fn in_service(&mut self, chip: u16) -> u8 {
+        self.ports.write_u8(chip, OCW3_READ_ISR);
+        self.ports.read_u8(chip)
+    }
+}
+
+impl<P: Ports> IsaLines for Pic<P> {
+    fn enable(&mut self, line: u8) {
+        let (chip, bit) = place(line);
+        self.set_mask(chip, bit, false);
+        if chip == SLAVE {
+            self.set_mask(MASTER, CASCADE, false);
+        }
+    }
+
+    fn disable(&mut self, line: u8) {
+        let (chip, bit) = place(line);
+        self.set_mask(chip, bit, true);
+    }
+
     #[inline]
-    pub fn is_spurious(&mut self, line: u8) -> bool {
+    fn is_spurious(&mut self, line: u8) -> bool {
         let (chip, bit) = place(line);
         if bit != SPURIOUS || self.in_service(chip) & 1 << SPURIOUS != 0 {
             return false;
@@ -84,19 +96,13 @@ impl<P: Ports> Pic<P> {
         true
     }
 
-    /// Ends the interrupt of `line` (below 16).
     #[inline]
-    pub fn end(&mut self, line: u8) {
+    fn end(&mut self, line: u8) {
         let (chip, bit) = place(line);
         self.ports.write_u8(chip, OCW2_SPECIFIC_EOI | bit);
         if chip == SLAVE {
             self.ports.write_u8(MASTER, OCW2_SPECIFIC_EOI | CASCADE);
         }
-    }
-
-    fn in_service(&mut self, chip: u16) -> u8 {
-        self.ports.write_u8(chip, OCW3_READ_ISR);
-        self.ports.read_u8(chip)
     }
 }
 
@@ -112,7 +118,7 @@ const fn place(line: u8) -> (u16, u8) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::ports::paper::Chip;
+    use crate::host::ports::paper::{Chip, Nothing};
     use std::vec::Vec;
 
     /// Mask, in-service register, and the writes since power-on.
@@ -145,7 +151,7 @@ mod tests {
     #[test]
     fn after_init_no_line_interrupts() {
         let mut pic = Pic::new(Pair::default());
-        pic.init();
+        assert!(pic.init());
         assert_eq!(pic.ports.mask, [0xFF, 0xFF]);
         assert_eq!(
             pic.ports.writes[..5],
@@ -158,7 +164,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            pic.ports.writes[5..],
+            pic.ports.writes[5..10],
             [
                 (0xA0, 0x11),
                 (0xA1, 0x28),
@@ -167,6 +173,11 @@ mod tests {
                 (0xA1, 0xFF)
             ]
         );
+    }
+
+    #[test]
+    fn an_absent_pair_is_noticed() {
+        assert!(!Pic::new(Nothing::default()).init());
     }
 
     #[test]

@@ -208,7 +208,7 @@ mod tests {
                 enable: Some((0xB2, 0xA0)),
             }),
             reset: Some((0xB5, 0x11)),
-            timer: None,
+            ..Fadt::default()
         }
     }
 

@@ -150,7 +150,7 @@ impl Hypervisor {
         }
         FxImage::enable();
         let quantum_ticks = machine.tsc.ticks(quantum_ns(policy));
-        let routes = Routes::open(policy.routes, &mut machine.pic);
+        let routes = Routes::open(policy.routes, &mut *irq::controller());
         Hypervisor {
             policy,
             svm,
@@ -323,7 +323,8 @@ impl Hypervisor {
             guest.give_input();
         }
         self.routes.deliver(lines, &mut self.guests);
-        self.routes.reopen(&mut self.guests, &mut self.machine.pic);
+        self.routes
+            .reopen(&mut self.guests, &mut *irq::controller());
         if irq::take_nmi() {
             warn!(
                 "a non-maskable interrupt: the machine reports a fault, or somebody pressed its button"

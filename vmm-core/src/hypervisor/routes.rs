@@ -7,8 +7,7 @@
 use super::Guest;
 use crate::devices;
 use crate::host::irq::{self, LineSet};
-use crate::host::pic::Pic;
-use crate::host::ports::Ports;
+use crate::host::isa::IsaLines;
 use crate::policy::{Route, RouteTo};
 
 /// The second controller's line on the first: it carries lines 8 to 15.
@@ -22,17 +21,17 @@ pub(super) struct Routes {
 
 impl Routes {
     /// Opens the lines that have an owner in `routes`, and closes all others but the VMM's timer.
-    pub fn open(routes: &[Route], pic: &mut Pic<impl Ports>) -> Routes {
+    pub fn open(routes: &[Route], controller: &mut impl IsaLines) -> Routes {
         let mut owners = [None; 16];
         for line in (0..16).filter(|line| ![irq::TIMER, CASCADE].contains(line)) {
             match routes.iter().find(|route| route.line == line) {
                 Some(route) => {
-                    pic.enable(line);
+                    controller.enable(line);
                     if let RouteTo::Vm(index) = route.to {
                         owners[usize::from(line)] = Some(index);
                     }
                 }
-                None => pic.disable(line),
+                None => controller.disable(line),
             }
         }
         Routes {
@@ -59,7 +58,7 @@ impl Routes {
     }
 
     /// Opens again each line whose guest has ended its interrupt.
-    pub fn reopen(&mut self, guests: &mut [&'static mut Guest], pic: &mut Pic<impl Ports>) {
+    pub fn reopen(&mut self, guests: &mut [&'static mut Guest], controller: &mut impl IsaLines) {
         if self.waiting.is_empty() {
             return;
         }
@@ -72,7 +71,7 @@ impl Routes {
                     continue;
                 }
                 if is_done_with(&mut vm.devices.pic, line) {
-                    pic.enable(line);
+                    controller.enable(line);
                     self.waiting.0 &= !(1 << line);
                 } else {
                     vm.awaits_end_of_interrupt = true;

@@ -19,6 +19,7 @@ const LONG_TIMER: u64 = 208;
 
 const TIMER_IS_32_BITS: u32 = 1 << 8;
 const RESET_SUPPORTED: u32 = 1 << 10;
+const HARDWARE_REDUCED: u32 = 1 << 20;
 
 /// What the VMM uses of the fixed hardware.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Fadt {
     pub reset: Option<(u16, u8)>,
     /// The power-management timer.
     pub timer: Option<PmTimer>,
+    /// The machine has none of the fixed hardware of a PC.
+    pub is_reduced: bool,
 }
 
 /// The way into sleep state S5.
@@ -106,6 +109,7 @@ impl Fadt {
             soft_off,
             reset,
             timer,
+            is_reduced: flags & HARDWARE_REDUCED != 0,
         })
     }
 }

@@ -1,7 +1,9 @@
 //! Tables as firmware makes them, and as nobody should.
 
 use super::fadt::{PmTimer, SoftOff};
+use super::madt::IoApicPlace;
 use super::*;
+use crate::host::apic::Signal;
 use proptest::prelude::*;
 use std::vec;
 use std::vec::Vec as List;
@@ -73,12 +75,17 @@ fn pc() -> Memory {
     memory.table(0x5000, b"DSDT", S5);
     let mut madt = vec![0, 0, 0xE0, 0xFE, 1, 0, 0, 0];
     madt.extend([0, 8, 0, 0, 1, 0, 0, 0]);
-    madt.extend([1, 12, 0, 0, 0, 0, 0xC0, 0xFE, 0, 0, 0, 0]);
+    madt.extend([1, 12, 0, 0, 0, 0, 0xC0, 0xFE, 24, 0, 0, 0]);
+    madt.extend([2, 10, 0, 0, 2, 0, 0, 0, 0, 0]);
+    madt.extend([2, 10, 0, 9, 9, 0, 0, 0, 0x0F, 0]);
     memory.table(0x3000, b"APIC", &madt);
+    let mut hpet = vec![0; 20];
+    hpet[10..12].copy_from_slice(&[0xD0, 0xFE]);
+    memory.table(0x6000, b"HPET", &hpet);
     let mut spcr = vec![0; 44];
     spcr[4..10].copy_from_slice(&[1, 8, 0, 1, 0xE8, 0x03]);
     memory.table(0x4000, b"SPCR", &spcr);
-    memory.root(0xF_0010, &[0x2000, 0x3000, 0x4000]);
+    memory.root(0xF_0010, &[0x2000, 0x3000, 0x4000, 0x6000]);
     memory
 }
 
@@ -103,7 +110,26 @@ fn a_pcs_tables_are_found_from_the_rom_and_read() {
     );
     let madt = acpi.madt.unwrap();
     assert!(madt.has_8259);
-    assert_eq!(madt.io_apics, [0xFEC0_0000]);
+    assert_eq!(
+        madt.io_apics,
+        [IoApicPlace {
+            at: 0xFEC0_0000,
+            first_pin: 24
+        }]
+    );
+    let [zero, nine] = madt.wirings[..] else {
+        panic!("{:?}", madt.wirings)
+    };
+    assert_eq!(
+        (zero.line, zero.pin, zero.signal),
+        (0, 2, Signal::default())
+    );
+    let low_level = Signal {
+        low: true,
+        level: true,
+    };
+    assert_eq!((nine.line, nine.pin, nine.signal), (9, 9, low_level));
+    assert_eq!(acpi.hpet, Some(0xFED0_0000));
     assert_eq!(acpi.serial, Some(0x3E8));
     assert!(acpi.by_emulator);
 }
@@ -125,6 +151,28 @@ fn a_table_with_a_wrong_sum_is_none() {
     memory.put(0x3000 + 40, &[0]);
     let acpi = memory.read(None);
     assert!(acpi.madt.is_none() && acpi.fadt.is_some());
+}
+
+#[test]
+fn a_machine_without_8259s_says_so_in_either_table() {
+    assert!(!pc().read(None).denies_8259());
+    assert!(!Memory::new().read(None).denies_8259());
+    let mut reduced = pc();
+    let mut body = fadt();
+    body[112 - 36 + 2] = 1 << 4;
+    reduced.table(0x2000, b"FACP", &body);
+    assert!(reduced.read(None).denies_8259());
+    let mut modern = pc();
+    modern.table(0x3000, b"APIC", &[0; 8]);
+    assert!(modern.read(None).denies_8259());
+}
+
+#[test]
+fn an_hpet_that_is_not_in_memory_is_none() {
+    let mut memory = pc();
+    memory.put(0x6000 + 40, &[1]);
+    memory.balance(0x6000, 56, 9);
+    assert_eq!(memory.read(None).hpet, None);
 }
 
 #[test]
@@ -156,12 +204,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn no_tables_whatever_make_the_reader_panic(
-        edits in prop::collection::vec((0usize..5, 0u64..300, prop_oneof![any::<u8>(), Just(0), Just(0xFF)]), 0..12),
+        edits in prop::collection::vec((0usize..6, 0u64..300, prop_oneof![any::<u8>(), Just(0), Just(0xFF)]), 0..12),
         balanced: bool,
     ) {
         let mut memory = pc();
         for (table, offset, value) in edits {
-            let at = [0x1000, 0x2000, 0x3000, 0x4000, 0x5000][table];
+            let at = [0x1000, 0x2000, 0x3000, 0x4000, 0x5000, 0x6000][table];
             memory.put(at + offset, &[value]);
             if balanced {
                 let start = at as usize + 4;

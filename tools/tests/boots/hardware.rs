@@ -1,0 +1,30 @@
+//! Machines that lack parts of a PC, as real ones do. QEMU can leave them out.
+
+use crate::harness::{Boot, trials};
+use crate::in_a_vm::POLICY;
+
+trials![
+    lines_and_time_come_from_apics_where_the_old_chips_are_gone,
+    a_machine_without_a_keyboard_controller_is_no_worse,
+];
+
+/// A machine without `parts` on which a person shuts the guest down, by these options.
+fn poweroff_without(parts: &str, typing: &str) {
+    Boot::policy(&POLICY.replace("CMDLINE", ""))
+        .args(["--expect", "tollgate> ", typing, "poweroff\\n"])
+        .args(["--", "-machine", parts])
+        .run()
+        .ends_with(0)
+        .shows("tollgate> poweroff");
+}
+
+/// The firmware goes on saying that there is a pair of 8259s, so each shows by itself.
+fn lines_and_time_come_from_apics_where_the_old_chips_are_gone() {
+    for parts in ["pic=off", "pit=off", "pic=off,pit=off", "pit=off,hpet=off"] {
+        poweroff_without(parts, "--keys");
+    }
+}
+
+fn a_machine_without_a_keyboard_controller_is_no_worse() {
+    poweroff_without("i8042=off", "--type");
+}
