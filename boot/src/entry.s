@@ -33,6 +33,7 @@
 .set RFLAGS_ID, 0x00200000
 .set CPUID_LONG_MODE, 29        # 8000_0001 EDX
 .set CPUID_NO_EXECUTE, 20       # 8000_0001 EDX
+.set CPUID_HYPERVISOR, 31       # 0000_0001 ECX: an emulator's CPU
 .set STACK_BYTES, 0x40000
 
 # An entry of .rela.dyn (System V ABI, AMD64): where, what kind, and the linked address.
@@ -158,7 +159,7 @@ here:
     pushfd
     pop eax
     cmp eax, ecx
-    je no_long_mode
+    je no_cpuid
     mov eax, 0x80000000
     cpuid
     cmp eax, 0x80000001
@@ -210,7 +211,13 @@ here:
     retf
 
 # Says why there is nothing to run, to people (COM1, VGA) and to machines (COM2, the status).
+no_cpuid:
+    xor ecx, ecx
+    jmp 1f
 no_long_mode:
+    mov eax, 1
+    cpuid
+1:  push ecx                    # CPUID_HYPERVISOR, for later
     lea esi, [ebp + refused_text_offset]
     mov ebx, 0x3F8
     call send
@@ -227,7 +234,10 @@ no_long_mode:
     add edi, 2
     inc esi
     jmp 3b
-4:  mov dx, 0x501               # isa-debug-exit
+4:  pop ecx
+    bt ecx, CPUID_HYPERVISOR
+    jnc 5f                      # elsewhere the port may be anything
+    mov dx, 0x501               # isa-debug-exit
     mov eax, 3
     out dx, eax
 5:  cli
