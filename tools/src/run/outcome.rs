@@ -79,7 +79,7 @@ impl Verdict {
             }
         }
         let done = records.iter().find_map(|record| match record {
-            Record::Done { status } => Some(*status),
+            Record::Done { status, .. } => Some(*status),
             _ => None,
         });
         match (done, until) {
@@ -199,6 +199,13 @@ mod tests {
         }
     }
 
+    fn done(status: u8) -> Record {
+        Record::Done {
+            status,
+            ticks: None,
+        }
+    }
+
     fn vmm(shutdown: Option<&str>, records: &[Record], until: Option<&str>) -> u8 {
         Verdict::on_vmm(&emulator(shutdown), records, until)
             .status
@@ -213,8 +220,8 @@ mod tests {
 
     #[test]
     fn the_vmms_last_record_decides() {
-        assert_eq!(vmm(None, &[Record::Done { status: 0 }], None), 0);
-        assert_eq!(vmm(None, &[Record::Done { status: 1 }], None), 1);
+        assert_eq!(vmm(None, &[done(0)], None), 0);
+        assert_eq!(vmm(None, &[done(1)], None), 1);
     }
 
     #[test]
@@ -223,7 +230,7 @@ mod tests {
             Record::Refused {
                 reason: "no SVM".into(),
             },
-            Record::Done { status: 3 },
+            done(3),
         ];
         let verdict = Verdict::on_vmm(&emulator(None), &refused, Some("text"));
         assert_eq!(verdict.status.code(), 3);
@@ -236,7 +243,7 @@ mod tests {
             Record::Panic {
                 message: "#PF".into(),
             },
-            Record::Done { status: 4 },
+            done(4),
         ];
         assert_eq!(vmm(None, &panic, None), 4);
     }
@@ -244,7 +251,7 @@ mod tests {
     #[test]
     fn vms_that_ended_before_the_awaited_text_are_5() {
         for status in [0, 1] {
-            assert_eq!(vmm(None, &[Record::Done { status }], Some("login:")), 5);
+            assert_eq!(vmm(None, &[done(status)], Some("login:")), 5);
         }
         assert_eq!(bare(Some("guest-shutdown"), Some("login:")), 5);
     }
@@ -265,7 +272,7 @@ mod tests {
 
     #[test]
     fn endings_from_outside_count_whatever_ran() {
-        let done = [Record::Done { status: 0 }];
+        let done = [done(0)];
         for (ending, code) in [
             (Ending::Until, 0),
             (Ending::Timeout, 124),

@@ -113,6 +113,9 @@ pub enum Record {
     Done {
         /// The exit status that the VMM asks for.
         status: u8,
+        /// TSC ticks since the boot loader handed over, if the VMM has got so far as to count.
+        #[serde(default)]
+        ticks: Option<u64>,
     },
     /// A kind that this program does not know.
     #[serde(other)]
@@ -152,7 +155,10 @@ mod tests {
                     ledger: 0
                 },
                 Record::Unknown,
-                Record::Done { status: 0 }
+                Record::Done {
+                    status: 0,
+                    ticks: None
+                }
             ]
         );
     }

@@ -66,6 +66,8 @@ pub struct Report {
     pub tsc_hz: Option<u64>,
     /// The VMM's own memory.
     pub vmm_bytes: Option<u64>,
+    /// TSC ticks from the boot loader's hand-over to the VMM's end.
+    pub ticks: Option<u64>,
     /// What the bare VMRUN loop took, if the VMM was asked to run it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub floor: Option<Floor>,
@@ -82,6 +84,7 @@ impl Report {
             ended: ending.clone(),
             tsc_hz: None,
             vmm_bytes: None,
+            ticks: None,
             floor: None,
             vms: Vec::new(),
         };
@@ -138,10 +141,8 @@ impl Report {
                         reason: reason.clone(),
                     });
                 }
-                Record::Refused { .. }
-                | Record::Panic { .. }
-                | Record::Done { .. }
-                | Record::Unknown => {}
+                Record::Done { ticks, .. } => report.ticks = *ticks,
+                Record::Refused { .. } | Record::Panic { .. } | Record::Unknown => {}
             }
         }
         report

@@ -21,6 +21,7 @@ trials![
     the_vmm_is_built_once_for_one_policy,
     a_policy_and_back_again_gives_the_first_vmm_without_a_build,
     another_value_compiles_the_policys_crate_and_nothing_else,
+    the_vmms_code_takes_at_most_512_kib,
 ];
 
 fn no_instruction_of_the_vmm_touches_the_guests_floating_point_state() {
@@ -134,6 +135,21 @@ fn another_value_compiles_the_policys_crate_and_nothing_else() {
     let longer = std::fs::read_to_string(&other).expect("a policy") + "# a remark\n";
     std::fs::write(&other, longer).expect("an edit");
     assert_eq!(compiled(&other), policy_alone, "in the same file");
+}
+
+fn the_vmms_code_takes_at_most_512_kib() {
+    let policy = Workspace::find()
+        .root()
+        .join("policies/count-everything.toml");
+    let (file, _) = build(&["--config".as_ref(), policy.as_os_str()]);
+    let file = std::fs::read(file).expect("the VMM");
+    let elf = ElfFile::new(&file).expect("an ELF file");
+    let code: u64 = elf
+        .section_iter()
+        .filter(|section| section.flags() & SHF_EXECINSTR != 0)
+        .map(|section| section.size())
+        .sum();
+    assert!((4 << 10..=512 << 10).contains(&code), "{code} bytes");
 }
 
 /// The address of a function of this name, in any module, in the VMM whose file this is.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use iced_x86::code_asm::{al, dx};
 use tools::image;
 use tools::run::policy::Policy;
 use tools::setup::{self, Need};
@@ -10,7 +11,7 @@ use tools::workspace::Workspace;
 
 use crate::harness::{Boot, Outcome, slow, trials, vmm};
 use crate::in_a_vm::{POLICY, runs_like_the_bare_machine};
-use crate::tiny_guest::tiny_guest;
+use crate::tiny_guest::{power_off, tiny_guest};
 
 trials![
     bios_boots_the_demo_from_a_disc,
@@ -31,7 +32,10 @@ trials![
 
 /// The trials that take long.
 pub fn slow_trials() -> Vec<libtest_mimic::Trial> {
-    slow![the_whole_disc_is_the_same_from_another_folder_and_small]
+    slow![
+        the_whole_disc_is_the_same_from_another_folder_and_small,
+        the_guests_first_line_comes_as_soon_from_any_disc,
+    ]
 }
 
 fn machine(name: &str, cmdline: &str) -> String {
@@ -197,5 +201,32 @@ fn copy_sources(from: &Path, to: &Path) {
             std::fs::create_dir_all(folder).expect("a folder");
             std::fs::copy(file, copy).expect("a copy");
         }
+    }
+}
+
+/// From the boot loader's hand-over on, in instructions. What QEMU's own loader does is the measure.
+fn the_guests_first_line_comes_as_soon_from_any_disc() {
+    let kernel = tiny_guest(|a| {
+        for byte in b"line\n" {
+            a.mov(dx, 0x3f8)?;
+            a.mov(al, u32::from(*byte))?;
+            a.out(dx, al)?;
+        }
+        power_off(a)
+    });
+    let ticks = |medium: &[&str]| {
+        let boot = Boot::policy(&machine("qemu-tcg", "")).arg("--icount");
+        let boot = medium.iter().fold(boot, |boot, option| boot.arg(*option));
+        let outcome = boot.kernel(&kernel).run().ends_with(0).shows("demo| line");
+        outcome.report["ticks"].as_u64().expect("a figure")
+    };
+    let usual = ticks(&[]);
+    for medium in ["--iso", "--uefi"] {
+        let here = ticks(&[medium]);
+        println!("{medium}: {here} instructions to the first line, {usual} without a disc");
+        assert!(
+            here <= usual + usual / 2,
+            "{medium}: {here}, {usual} without"
+        );
     }
 }

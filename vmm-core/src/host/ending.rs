@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use super::backtrace::Backtrace;
 use super::screen::SCREEN;
 use super::serial::{COM1, COM2};
-use super::{log, power, record};
+use super::{log, power, record, tsc};
 use crate::error;
 
 /// What a run came to, for whoever started it.
@@ -56,7 +56,10 @@ pub fn panicked(report: impl Display) -> ! {
 }
 
 fn last_record(status: Status) {
-    record::send("done", |record| record.number("status", status as u64));
+    record::send("done", |record| {
+        record.number("status", status as u64);
+        record.number("ticks", tsc::since_entry());
+    });
     for port in [&COM1, &COM2] {
         port.lock().drain();
     }

@@ -130,6 +130,7 @@ impl Machine {
     /// interrupts off, and the first 4 GiB mapped one to one and writable. `image` is true, and
     /// so is what the boot loader says of the screen.
     pub unsafe fn init(magic: u32, info: u64, image: &ImageLayout) -> Result<Self, InitError> {
+        tsc::note_entry();
         // The lines to the outside come first: everything later may have to complain.
         COM1.lock().init(true);
         COM2.lock().init(false);

@@ -6,6 +6,7 @@
 pub mod measure;
 
 use core::arch::x86_64::_rdtsc;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 const NS: u64 = 1_000_000_000;
 
@@ -14,6 +15,19 @@ const NS: u64 = 1_000_000_000;
 pub fn now() -> u64 {
     // SAFETY: every CPU with long mode has RDTSC, and ring 0 may always use it.
     unsafe { _rdtsc() }
+}
+
+/// When the VMM was entered.
+static ENTERED: AtomicU64 = AtomicU64::new(0);
+
+/// Notes that the VMM has just been entered.
+pub(super) fn note_entry() {
+    ENTERED.store(now(), Ordering::Relaxed);
+}
+
+/// Ticks since the VMM was entered.
+pub fn since_entry() -> u64 {
+    now().wrapping_sub(ENTERED.load(Ordering::Relaxed))
 }
 
 /// A TSC of known speed.
