@@ -71,7 +71,9 @@ fn two_policies(folder: &Path) -> [PathBuf; 2] {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.expect("a clock").as_nanos();
     ["one", "other"].map(|name| {
-        let file = folder.join(name).with_extension("toml");
+        let folder = folder.join(name);
+        std::fs::create_dir(&folder).expect("a folder");
+        let file = folder.join("vm.toml");
         let cmdline = format!("{name} {now}");
         std::fs::write(&file, POLICY.replace("CMDLINE", &cmdline)).expect("a policy");
         file
@@ -95,7 +97,7 @@ fn a_policy_and_back_again_gives_the_first_vmm_without_a_build() {
 
     let again = build(&["--config".as_ref(), policies[0].as_ref()]);
     assert_eq!(again, (one.clone(), String::new()));
-    // The text is what counts, not the file that it is in.
+    // The text is what counts, and the file's name, which messages show, but not its folder.
     std::fs::copy(&policies[1], &policies[0]).expect("an edit");
     let edited = build(&["--config".as_ref(), policies[0].as_ref()]);
     assert_eq!(edited, (other, String::new()));
