@@ -56,9 +56,9 @@ impl Recipe {
             package: "boot",
             binary: "tollgate",
             target: "x86_64-unknown-none",
-            // Position-independent, as a Multiboot 2 loader may put it
-            // anywhere; a panic finds its callers by the frame pointers.
-            rustflags: &["-C", "relocation-model=pie"],
+            // Position-independent, as a Multiboot 2 loader may put it anywhere; a panic finds
+            // its callers by the room that each function takes on the stack.
+            rustflags: &["-C", "relocation-model=pie", "-Z", "emit-stack-sizes"],
             environment: vec![
                 ("VM_CONFIG", config.into()),
                 ("TOLLGATE_GUEST", guest.into()),

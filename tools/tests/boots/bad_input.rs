@@ -203,12 +203,29 @@ fn a_crash_of_one_vm_leaves_the_other_alone() {
 }
 
 fn a_panic_of_the_vmm_is_4_and_names_the_functions_it_came_through() {
-    vm("demo")
+    let outcome = vm("demo")
         .args(["--", "-append", "tollgate panic"])
         .run()
         .ends_with(4)
         .shows("the command line asks for it")
-        .shows("called from")
-        .shows("Hypervisor>::obey")
-        .shows("rust_entry");
+        .shows("called from");
+    let callers = outcome
+        .lines
+        .iter()
+        .filter(|line| line.contains("(tollgate+"));
+    let names: Vec<&str> = callers
+        .filter_map(|line| line.split("from ").nth(1)?.split(" (").next())
+        .collect();
+    // Nobody else, such as who was called before and has returned.
+    let [.., panic, obey, run, rust_entry, long_mode] = names[..] else {
+        panic!("{names:#?}");
+    };
+    assert_eq!(panic, "core::panicking::panic_fmt", "{names:#?}");
+    assert!(obey.contains("Hypervisor>::obey"), "{names:#?}");
+    assert_eq!(run, "vmm_core::hypervisor::run", "{names:#?}");
+    assert_eq!(
+        [rust_entry, long_mode],
+        ["rust_entry", "long_mode"],
+        "{names:#?}"
+    );
 }

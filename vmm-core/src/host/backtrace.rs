@@ -1,9 +1,11 @@
-//! Who called whom: the words on the stack that are return addresses, told by the call that
-//! stands before the place they point at. Frame pointers would tell more surely, but cost every
-//! exit a few instructions; this may also show a call that has returned, and costs nothing.
+//! Who called whom: each function's return address lies above the room that the function takes on
+//! the stack, which the compiler knows. Frame pointers would tell the same, but cost every exit a
+//! few instructions; this costs nothing.
 //!
-//! The names of the functions are a text in the image, which the build puts there: a line each,
-//! the offset from the image's start in hexadecimal, a space and the name, in order. It ends with
+//! The functions are a text in the image, which the build puts there: a line each, in order, of
+//! the offset from the image's start and the room on the stack, both in hexadecimal, and the name,
+//! with a space between. Assembly has no such room, but a `-`: there the first word that is a
+//! return address counts, told by the call before the place that it points at. The text ends with
 //! a zero byte.
 
 use core::arch::asm;
@@ -15,7 +17,7 @@ use super::paging::{self, ImageLayout};
 /// Callers that are shown.
 const MOST: usize = 24;
 
-/// So far up the stack callers are looked for, in bytes.
+/// So far up the stack a caller is looked for, in bytes.
 const REACH: u64 = 64 << 10;
 
 /// Where the image and its code start, where the code ends, and where the names are; 0 as long as nobody has said.
@@ -43,10 +45,16 @@ impl fmt::Display for Backtrace {
             // So early, the page tables do not tell yet what can be read.
             return Ok(());
         }
-        let stack: u64;
-        // SAFETY: copies a register.
+        let (here, stack): (u64, u64);
+        // SAFETY: copies registers.
         unsafe {
-            asm!("mov {}, rsp", out(reg) stack, options(nomem, nostack, preserves_flags));
+            asm!(
+                "lea {}, [rip]",
+                "mov {}, rsp",
+                out(reg) here,
+                out(reg) stack,
+                options(nomem, nostack, preserves_flags),
+            );
         }
         let word = |at: u64| {
             paging::is_mapped(at).then(|| {
@@ -62,15 +70,13 @@ impl fmt::Display for Backtrace {
                 ends_in_call(unsafe { before.read_unaligned() })
             }
         };
+        let room = |address: u64| function(address)?.room;
         let mut from = "called from";
-        let mut last = 0;
-        for address in callers(stack & !7, word, is_return).take(MOST) {
-            let offset = address.wrapping_sub(image);
-            // The call stands before the address, and may be the function's last instruction.
-            let name = name(names(), offset.wrapping_sub(1)).unwrap_or("?");
-            // How this very report is written is of no interest, nor what a loop left behind.
-            let is_new = core::mem::replace(&mut last, address) != address;
-            if is_new && !name.contains("core::fmt") && !name.contains("fmt::Display") {
+        for address in callers(here, stack, room, word, is_return).take(MOST) {
+            let name = function(address - 1).map_or("?", |function| function.name);
+            // How this very report is written is of no interest.
+            if !name.contains("core::fmt") && !name.contains("fmt::Display") {
+                let offset = address.wrapping_sub(image);
                 write!(f, "\n  {from} {name} (tollgate+{offset:#x})")?;
                 from = "       from";
             }
@@ -79,10 +85,19 @@ impl fmt::Display for Backtrace {
     }
 }
 
-/// The name of the function that `address` is in, if the image knows it.
-pub fn function(address: u64) -> Option<&'static str> {
+/// A function of the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// Its name, perhaps shortened.
+    pub name: &'static str,
+    /// The room that it takes on the stack below its return address, in bytes.
+    room: Option<u64>,
+}
+
+/// The function that `address` is in, if the image knows it.
+pub fn function(address: u64) -> Option<Function> {
     let image = IMAGE.load(Ordering::Relaxed);
-    name(names(), address.checked_sub(image)?)
+    find(names(), address.checked_sub(image)?)
 }
 
 /// The image's text of names.
@@ -99,25 +114,41 @@ fn names() -> &'static str {
 }
 
 /// The function that `offset` is in, by the text of names.
-fn name(names: &str, offset: u64) -> Option<&str> {
+fn find(names: &'static str, offset: u64) -> Option<Function> {
+    let number = |digits| u64::from_str_radix(digits, 16).ok();
+    let line = |line: &'static str| {
+        let (start, rest) = line.split_once(' ')?;
+        let (room, name) = rest.split_once(' ')?;
+        let room = number(room);
+        Some((number(start)?, Function { name, room }))
+    };
     names
         .lines()
-        .filter_map(|line| line.split_once(' '))
-        .take_while(|(start, _)| u64::from_str_radix(start, 16).is_ok_and(|start| start <= offset))
+        .map_while(line)
+        .take_while(|(start, _)| *start <= offset)
         .last()
-        .map(|(_, name)| name)
+        .map(|(_, function)| function)
 }
 
-/// The words from `stack` up that are return addresses.
+/// The return addresses from the innermost on, of code at `at` whose stack pointer is `stack`.
 fn callers(
-    stack: u64,
+    mut at: u64,
+    mut stack: u64,
+    room: impl Fn(u64) -> Option<u64>,
     word: impl Fn(u64) -> Option<u64>,
     is_return: impl Fn(&u64) -> bool,
 ) -> impl Iterator<Item = u64> {
-    (0..REACH)
-        .step_by(8)
-        .map_while(move |offset| word(stack.checked_add(offset)?))
-        .filter(is_return)
+    core::iter::from_fn(move || {
+        let frame = stack.checked_add(room(at).unwrap_or(0))?;
+        let mut words = (0..REACH).step_by(8).map_while(|offset| {
+            let place = frame.checked_add(offset)?;
+            Some((place, word(place)?))
+        });
+        let (place, address) = words.find(|(_, word)| is_return(word))?;
+        // The call stands before the address, and may be the function's last instruction.
+        (at, stack) = (address.checked_sub(1)?, place.checked_add(8)?);
+        Some(address)
+    })
 }
 
 /// The longest form of CALL that the compiler uses: REX, FF /2 with a 32-bit displacement.
@@ -151,19 +182,35 @@ mod tests {
     use proptest::prelude::*;
     use std::vec::Vec;
 
-    fn found(stack: &[u64], from: u64) -> Vec<u64> {
-        let word = |at: u64| {
-            let index = usize::try_from(at.checked_sub(0x1000)?).ok()? / 8;
+    const STACK: u64 = 0x1000;
+
+    /// The callers of code at `at`, on a stack of these words. Code is from a0h to afh; a function
+    /// of the code from a8h on takes 16 bytes of the stack.
+    fn found(at: u64, stack: &[u64]) -> Vec<u64> {
+        let word = |place: u64| {
+            let index = usize::try_from(place.checked_sub(STACK)?).ok()? / 8;
             stack.get(index).copied()
         };
-        callers(from, word, |address| (0xa0..0xb0).contains(address)).collect()
+        let room = |at: u64| (at >= 0xa8).then_some(16);
+        callers(at, STACK, room, word, |address| {
+            (0xa0..0xb0).contains(address)
+        })
+        .collect()
     }
 
     #[test]
-    fn every_word_that_is_a_return_address_is_a_caller() {
-        assert_eq!(found(&[1, 0xa1, 2, 0xa2], 0x1000), [0xa1, 0xa2]);
-        assert_eq!(found(&[1, 0xa1, 2, 0xa2], 0x1010), [0xa2]);
-        assert_eq!(found(&[0xa1], 0x2000), [0; 0], "the stack has ended");
+    fn a_caller_is_found_above_the_room_that_a_function_takes() {
+        let old_calls = 0xae;
+        assert_eq!(
+            found(0xa8, &[old_calls, 1, 0xaa, old_calls, 2, 0xac]),
+            [0xaa, 0xac]
+        );
+    }
+
+    #[test]
+    fn where_the_room_is_not_known_the_next_return_address_is_the_caller() {
+        assert_eq!(found(0xa0, &[1, 2, 0xa1, 3, 0xa2]), [0xa1, 0xa2]);
+        assert_eq!(found(0xa0, &[]), [0; 0], "the stack has ended");
     }
 
     #[test]
@@ -192,21 +239,27 @@ mod tests {
 
     #[test]
     fn an_address_is_in_the_last_function_that_starts_before_it() {
-        let names = "b8 entry\n1000 vmm_core::run\n1f00 <A as B>::c\n";
-        assert_eq!(name(names, 0xB7), None);
-        assert_eq!(name(names, 0xB8), Some("entry"));
-        assert_eq!(name(names, 0x1EFF), Some("vmm_core::run"));
-        assert_eq!(name(names, 0x5000), Some("<A as B>::c"));
-        assert_eq!(name("", 1), None);
-        assert_eq!(name("zz x\n\n", 1), None);
+        let names = "b8 - entry\n1000 28 vmm_core::run\n1f00 0 <A as B>::c\n";
+        let name = |offset| Some(find(names, offset)?.name);
+        assert_eq!(name(0xB7), None);
+        assert_eq!(name(0xB8), Some("entry"));
+        assert_eq!(name(0x1EFF), Some("vmm_core::run"));
+        assert_eq!(name(0x5000), Some("<A as B>::c"));
+        let room = |offset| find(names, offset)?.room;
+        assert_eq!(
+            [0xB8, 0x1000, 0x1F00].map(room),
+            [None, Some(0x28), Some(0)]
+        );
+        assert_eq!(find("", 1), None);
+        assert_eq!(find("zz x\n\n", 1), None);
     }
 
     proptest! {
         #[test]
         fn no_stack_whatever_keeps_it_busy_forever(
-            stack in prop::collection::vec(any::<u64>(), 64), from in any::<u64>(),
+            stack in prop::collection::vec(any::<u64>(), 64), at in any::<u64>(),
         ) {
-            prop_assert!(found(&stack, from).len() <= stack.len());
+            prop_assert!(found(at, &stack).len() <= stack.len());
         }
     }
 }

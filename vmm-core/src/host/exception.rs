@@ -94,7 +94,7 @@ impl<W: Fn(u64) -> Option<u64>> fmt::Display for Report<'_, W> {
         }
         write!(f, " in the VMM at RIP {:#x}", frame.rip)?;
         if let Some(function) = backtrace::function(frame.rip) {
-            write!(f, " ({function})")?;
+            write!(f, " ({})", function.name)?;
         }
         if frame.vector == DOUBLE_FAULT && self.cr2.abs_diff(frame.rsp) < PAGE {
             write!(f, ": the stack is full")?;
