@@ -6,6 +6,7 @@
 //! - [`setup`] finds what the machine lacks and installs it,
 //! - [`policy`] reads policies and tells what they say,
 //! - [`build`] makes the bare-metal binaries and keeps them by content,
+//! - [`debian`] fetches kernels that a policy names out of Debian's packages,
 //! - [`image`] puts them on a disc that boots on any PC,
 //! - [`run`] boots them in QEMU or Bochs, relays the serial line, plays the script of
 //!   keys, and turns the end of the run into a report and an exit status.
@@ -16,6 +17,7 @@
 pub mod bench;
 pub mod build;
 pub mod cli;
+pub mod debian;
 pub mod failure;
 pub mod image;
 pub mod policy;

@@ -41,6 +41,11 @@ impl Workspace {
         self.target.join("tollgate")
     }
 
+    /// Where files out of Debian's packages are kept.
+    pub fn debian(&self) -> PathBuf {
+        self.target.join("debian")
+    }
+
     /// Waits for, and takes, the lock of this name. It is held until the
     /// returned file is closed, by a killed process too.
     pub fn lock(&self, name: &str) -> Result<File> {

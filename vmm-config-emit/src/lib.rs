@@ -18,7 +18,7 @@ use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
 use vmm_config::Lowered;
 use vmm_config::lowered::{Need, Route, Vm};
-use vmm_config::words::{Flush, Halted, Word};
+use vmm_config::words::{Flush, Halted, Protocol, Word};
 
 /// `POLICY`, in a module with everything it refers to.
 pub fn policy(lowered: &Lowered) -> TokenStream {
@@ -71,6 +71,15 @@ fn file_name(lowered: &Lowered) -> &str {
 
 fn vm_policy(index: usize, vm: &Vm, file: &str) -> TokenStream {
     let (name, cmdline) = (&vm.name, &vm.cmdline);
+    let protocol = match vm.protocol {
+        Protocol::Auto => quote! { None },
+        other => {
+            let protocol = variant(other);
+            quote! { Some(policy::Protocol::#protocol) }
+        }
+    };
+    let initrd = vm.initrd.is_some();
+    let modules = vm.modules.iter().map(|module| &module.string);
     let (memory, asid, npt) = (memory(vm.memory), rules::decimal(vm.asid), vm.npt);
     let halted_is_crash = vm.halted == Halted::Crash;
     let autostart = vm.autostart;
@@ -89,7 +98,10 @@ fn vm_policy(index: usize, vm: &Vm, file: &str) -> TokenStream {
     quote! {
         policy::VmPolicy {
             name: #name,
+            protocol: #protocol,
             cmdline: #cmdline,
+            initrd: #initrd,
+            modules: &[#(#modules),*],
             memory: #memory,
             asid: #asid,
             npt: #npt,

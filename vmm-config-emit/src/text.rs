@@ -129,8 +129,9 @@ impl<'l> Reader<'l> {
         }
         let key = match line.split_once(':')?.0 {
             "halted_is_crash" => "halted",
-            key @ ("name" | "cmdline" | "memory" | "asid" | "npt" | "tlb" | "devices"
-            | "autostart" | "restart" | "restart_limit" | "weight" | "counters") => key,
+            key @ ("name" | "protocol" | "cmdline" | "initrd" | "modules" | "memory" | "asid"
+            | "npt" | "tlb" | "devices" | "autostart" | "restart" | "restart_limit"
+            | "weight" | "counters") => key,
             _ => return None,
         };
         Some(self.key(&vm.origins, key))

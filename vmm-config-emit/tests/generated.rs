@@ -3,7 +3,7 @@
 use intercepts::vmcb::{self, Vmcb};
 use intercepts::{ExitCode, Feature};
 use vmm_core::devices::DeviceSet;
-use vmm_core::policy::{IoAction, LogLevel, MsrAction, RouteTo, TlbFlush};
+use vmm_core::policy::{IoAction, LogLevel, MsrAction, Protocol, RouteTo, TlbFlush};
 
 /// What `boot/src/handlers.rs` is to the real policy.
 mod handlers {
@@ -50,6 +50,17 @@ fn the_policy_holds_what_the_file_says() {
     assert_eq!((first.asid, second.asid), (2, 1));
     let flushes = (first.tlb, rules::POLICY.vms[0].tlb);
     assert_eq!(flushes, (TlbFlush::Auto, TlbFlush::All));
+}
+
+#[test]
+fn what_a_kernel_is_started_with_arrives() {
+    let (first, third) = (&POLICY.vms[0], &rules::POLICY.vms[0]);
+    assert_eq!((first.protocol, first.initrd), (None, false));
+    assert_eq!(
+        (third.protocol, third.initrd),
+        (Some(Protocol::Linux64), true)
+    );
+    assert_eq!(third.modules, ["./file with words"]);
 }
 
 #[test]

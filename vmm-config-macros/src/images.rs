@@ -10,11 +10,15 @@ use vmm_config::written::Image;
 use crate::locate::Workspace;
 use crate::refuse;
 
-/// An expression of type `&'static [Option<&'static [u8]>]`, an image for each VM.
+/// An expression of type `&'static [Option<&'static [u8]>]`, an image for each VM; `None` for
+/// one that travels beside the VMM.
 pub(crate) fn images(lowered: &Lowered, workspace: &Workspace) -> TokenStream {
     let images = lowered.vms.iter().map(|vm| match &vm.image {
         Image::Guest => guest(workspace.guest.as_deref()),
-        Image::Path(path) => file(workspace.folder().join(path)),
+        Image::File(_) => match vm.image.linked(workspace.folder()) {
+            Some(path) => file(path),
+            None => quote! { ::core::option::Option::None },
+        },
     });
     quote! {
         const _: ::core::option::Option<&str> = ::core::option_env!("TOLLGATE_GUEST");
@@ -55,14 +59,22 @@ mod tests {
 
     use super::*;
 
-    /// The images of a VM that boots the workspace's kernel and one that boots a file.
-    fn generated(guest: Option<&str>) -> String {
-        let text = "[[vm]]\nname = \"one\"\nmemory = \"8 MiB\"\nintercepts = []\n\
-                    [[vm]]\nname = \"two\"\nmemory = \"8 MiB\"\nintercepts = []\n\
-                    image = \"kernels/two.elf\"\n";
+    /// The images of a VM that boots the workspace's kernel, and of others that boot a small
+    /// file, a large one, and one that the tools fetch.
+    fn generated(folder: &Path, guest: Option<&str>) -> String {
+        let vm = "memory = \"8 MiB\"\nintercepts = []\n";
+        let mut text = format!("[[vm]]\nname = \"one\"\n{vm}");
+        for (name, image) in [
+            ("two", "./small"),
+            ("three", "./large"),
+            ("four", "debian:grub"),
+        ] {
+            text += &format!("[[vm]]\nname = \"{name}\"\n{vm}image = \"{image}\"\n");
+        }
         let lowered =
-            vmm_config::policy(Source::new("vm.toml", text), &Handlers::Unknown, None).unwrap();
-        let workspace = Workspace::of("/policies/vm.toml", guest);
+            vmm_config::policy(Source::new("vm.toml", &text), &Handlers::Unknown, None).unwrap();
+        let policy = folder.join("vm.toml");
+        let workspace = Workspace::of(policy.to_str().unwrap(), guest);
         let images = images(&lowered, &workspace);
         let file =
             syn::parse_quote! { fn images() -> &'static [Option<&'static [u8]>] { #images } };
@@ -70,27 +82,34 @@ mod tests {
     }
 
     #[test]
-    fn each_vm_has_its_image_by_an_absolute_path() {
-        let code = generated(Some("/build/guest/kernel"));
+    fn a_small_image_is_linked_by_an_absolute_path_and_others_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("small"), "kernel").unwrap();
+        let large = std::fs::File::create(folder.path().join("large")).unwrap();
+        large.set_len(2 << 20).unwrap();
+        let code = generated(folder.path(), Some("/build/guest/kernel"));
         assert!(
             code.contains(r#"include_bytes!("/build/guest/kernel")"#),
             "{code}"
         );
-        assert!(
-            code.contains(r#"include_bytes!("/policies/kernels/two.elf")"#),
-            "{code}"
-        );
+        let small = folder.path().join("./small");
+        let small = format!("include_bytes!({:?})", small.to_str().unwrap());
+        assert!(code.contains(&small), "{code}");
+        assert_eq!(code.matches("include_bytes").count(), 2, "{code}");
+        assert_eq!(code.matches("Option::None").count(), 2, "{code}");
     }
 
     #[test]
     fn a_guest_that_was_not_built_is_an_error_that_names_the_command() {
-        let code = generated(None);
+        let code = generated(Path::new("/nowhere"), None);
         assert!(code.contains("compile_error!"), "{code}");
         assert!(code.contains("cargo run-qemu"), "{code}");
     }
 
     #[test]
     fn a_change_of_the_guests_place_is_noticed() {
-        assert!(generated(None).contains(r#"option_env!("TOLLGATE_GUEST")"#));
+        assert!(
+            generated(Path::new("/nowhere"), None).contains(r#"option_env!("TOLLGATE_GUEST")"#)
+        );
     }
 }

@@ -74,14 +74,15 @@ impl Page<'_, '_> {
 
     fn vm(&mut self, vm: &Vm) -> fmt::Result {
         let image = match &vm.image {
-            Image::Guest => "guest",
-            Image::Path(path) => path,
+            Image::Guest => "guest".to_owned(),
+            Image::File(file) => file.to_string(),
         };
         let devices: Vec<_> = vm.devices.iter().map(|device| device.name()).collect();
         self.plain("\n[[vm]]")?;
         for (key, value) in [
             ("name", format!("{:?}", vm.name)),
-            ("image", quoted(image)),
+            ("image", quoted(&image)),
+            ("protocol", format!("{:?}", vm.protocol.name())),
             ("cmdline", quoted(&vm.cmdline)),
             ("memory", format!("\"{} KiB\"", vm.memory >> 10)),
             ("asid", vm.asid.to_string()),
@@ -96,6 +97,18 @@ impl Page<'_, '_> {
             ("tsc_offset", vm.tsc_offset.to_string()),
         ] {
             self.key(key, &value, &vm.origins)?;
+        }
+        if let Some(initrd) = &vm.initrd {
+            self.key("initrd", &quoted(&initrd.to_string()), &vm.origins)?;
+        }
+        if !vm.modules.is_empty() {
+            let strings: Vec<_> = vm
+                .modules
+                .iter()
+                .map(|module| quoted(&module.string))
+                .collect();
+            let list = format!("[{}]", strings.join(", "));
+            self.key("modules", &list, &vm.origins)?;
         }
         if vm.restart != Restart::Never {
             let limit = vm.restart_limit.to_string();

@@ -123,7 +123,14 @@ fn vm(
     Vm {
         name: written.name.value.clone(),
         image: written.image.value.clone(),
+        protocol: written.protocol,
         cmdline: written.cmdline.clone(),
+        initrd: written.initrd.as_ref().map(|file| file.value.clone()),
+        modules: written
+            .modules
+            .iter()
+            .map(|file| file.value.clone())
+            .collect(),
         memory: written.memory.value,
         asid,
         npt,

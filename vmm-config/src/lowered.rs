@@ -13,8 +13,10 @@ use intercepts::{Exit, Feature};
 use crate::finding::Report;
 use crate::machine::Machine;
 use crate::source::Source;
-use crate::words::{Counters, Device, Flush, Halted, IoAction, LogLevel, MsrAction, Restart, Then};
-use crate::written::{Answer, Condition, CpuidChange, CpuidLeaf, Image};
+use crate::words::{
+    Counters, Device, Flush, Halted, IoAction, LogLevel, MsrAction, Protocol, Restart, Then,
+};
+use crate::written::{Answer, Condition, CpuidChange, CpuidLeaf, File, Image, Module};
 
 /// A policy, checked and resolved.
 #[derive(Debug)]
@@ -53,8 +55,14 @@ pub struct Vm {
     pub name: String,
     /// What it boots.
     pub image: Image,
+    /// How its kernel is started.
+    pub protocol: Protocol,
     /// The kernel command line.
     pub cmdline: String,
+    /// Linux's initial file system.
+    pub initrd: Option<File>,
+    /// Multiboot modules.
+    pub modules: Vec<Module>,
     /// Guest memory in bytes, a multiple of 4 KiB.
     pub memory: u64,
     /// Address space identifier.

@@ -71,9 +71,10 @@ rules! {
     ANSWER_TWICE Error "answer-twice": "a set answers an exit once, however its name is spelt";
     PARAMETER Error "parameter": "`vector` and `error` belong to `inject`, `log` and `limit` to what is intercepted, `then` to `limit`";
     WHEN_LAST Error "when-last": "the rules of `when` have conditions, except the last one, which has none";
-    IMAGE Error "image": "an image is `guest`, the workspace's own kernel, or a path with a `/`";
+    IMAGE Error "image": "a file is a path with a `/`, or `debian:` and a name; an image may also be `guest`, the workspace's own kernel";
     NAME Error "name": "a VM's name is 1 to 32 letters, digits, `-` or `_`, and not `vmm`";
-    CMDLINE Error "cmdline": "a kernel command line is one line of at most 1024 printable ASCII characters";
+    UNKNOWN_DEBIAN Error "unknown-debian": "what stands behind `debian:` is a file that the tools know how to fetch";
+    CMDLINE Error "cmdline": "a kernel command line, or a module's string, is one line of at most 1024 printable ASCII characters";
 
     // The sets.
     UNKNOWN_SET Error "unknown-set": "a set that is used is defined, as `[set.NAME]`";
@@ -118,7 +119,7 @@ rules! {
     MEMORY_PAGES Error "memory-pages": "guest memory is a whole number of 4 KiB pages";
     MEMORY_SIZE Error "memory-size": "a VM has from 2 MiB to 3 GiB of memory: kernels load at 1 MiB, and above 3 GiB a PC has devices";
     MEMORY_TOTAL Error "memory-total": "the VMs' memory together fits the target machine";
-    IMAGE_MISSING Error "image-missing": "an image that is a path is a file that exists";
+    IMAGE_MISSING Error "image-missing": "a file that is named by its path exists";
 
     // Ports, MSRs and lines.
     PORTS_OVERLAP Error "ports-overlap": "a port has one rule";

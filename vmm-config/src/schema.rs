@@ -13,8 +13,10 @@ use serde_json::{Map, Value, json};
 
 use self::parts::{any, choice, described, names, pattern, range, reference, table, words};
 use crate::machine::MACHINES;
+use crate::read::files::DEBIAN;
 use crate::words::{
-    Counters, Device, Flush, Halted, IoAction, LogLevel, MsrAction, Restart, Test, Then, Word,
+    Counters, Debian, Device, Flush, Halted, IoAction, LogLevel, MsrAction, Protocol, Restart,
+    Test, Then, Word,
 };
 
 /// A leaf of CPUID, and perhaps a subleaf.
@@ -113,8 +115,26 @@ fn vm() -> Value {
             (
                 "image",
                 described(
-                    "`guest`, the workspace's own kernel, or a path with a `/`",
-                    pattern("^guest$|/"),
+                    "`guest`, the workspace's own kernel, or a path with a `/`, or `debian:` and a name",
+                    any(&[pattern("^guest$|/"), debian()]),
+                ),
+            ),
+            (
+                "protocol",
+                described("How its kernel is started", words::<Protocol>()),
+            ),
+            (
+                "initrd",
+                described(
+                    "Linux's initial file system: a path with a `/`, or `debian:` and a name",
+                    any(&[pattern("/"), debian()]),
+                ),
+            ),
+            (
+                "modules",
+                described(
+                    "Files for a Multiboot kernel: of each its path, with a `/`, and words",
+                    json!({ "type": "array", "items": { "type": "string", "maxLength": 1024, "pattern": "^[ -~]*$" } }),
                 ),
             ),
             (
@@ -217,6 +237,19 @@ fn vm() -> Value {
             ),
         ],
         &["name", "memory", "intercepts"],
+    )
+}
+
+/// Files out of Debian's packages.
+fn debian() -> Value {
+    let files: Vec<_> = Debian::ALL
+        .iter()
+        .map(|file| (format!("{DEBIAN}{}", file.name()), file.meaning()))
+        .collect();
+    choice(
+        files
+            .iter()
+            .map(|(name, meaning)| (name.as_str(), *meaning)),
     )
 }
 

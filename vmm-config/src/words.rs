@@ -120,6 +120,28 @@ words! {
         Details "details" "also the ports, MSRs, CPUID leaves and calls they were about";
     }
 
+    /// How a kernel is started.
+    Protocol = "boot protocol" {
+        Auto "auto" "as the file shows: linux-32, multiboot, or coreboot for another ELF file";
+        Multiboot "multiboot" "Multiboot 1";
+        Linux32 "linux-32" "a Linux bzImage, in protected mode";
+        Linux64 "linux-64" "a Linux bzImage, in long mode";
+        Coreboot "coreboot" "an ELF file, as a payload of coreboot";
+    }
+
+    /// A file out of a Debian package.
+    Debian = "file from Debian" {
+        LinuxCloudAmd64 "linux-cloud-amd64" "Linux, 64-bit, for virtual machines";
+        Linux686 "linux-686" "Linux, 32-bit, with two levels of page tables";
+        Linux686Pae "linux-686-pae" "Linux, 32-bit, with PAE";
+        BusyboxAmd64 "busybox-amd64" "an initial file system with BusyBox, for linux-cloud-amd64";
+        BusyboxI386 "busybox-i386" "the same for linux-686 and linux-686-pae";
+        Grub "grub" "GRUB's shell, as a payload of coreboot";
+        MemtestIa32 "memtest86+ia32" "memtest86+, with PAE";
+        MemtestX64 "memtest86+x64" "memtest86+, in long mode";
+        GnuMach "gnumach" "GNU Mach, without anything to run on it";
+    }
+
     /// When a VM that has ended starts again.
     Restart = "time to restart" {
         Never "never" "an end is an end";

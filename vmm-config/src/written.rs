@@ -3,13 +3,18 @@
 //! Sets are not resolved yet, and nothing here is checked beyond its own type.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+use std::path::{Path, PathBuf};
 
 use intercepts::{Action, CpuidFeature, Exit};
 
+use crate::limits;
 use crate::machine::Machine;
+use crate::read::files::DEBIAN;
 use crate::source::{At, Span};
 use crate::words::{
-    Counters, Device, Flush, Halted, IoAction, LogLevel, MsrAction, Restart, Test, Then,
+    Counters, Debian, Device, Flush, Halted, IoAction, LogLevel, MsrAction, Protocol, Restart,
+    Test, Then, Word,
 };
 
 /// The keys that a table gives, and where; what is not here has its default.
@@ -123,8 +128,48 @@ impl Answer {
 pub enum Image {
     /// The workspace's own kernel.
     Guest,
-    /// A file, relative to the policy's folder.
+    /// A file.
+    File(File),
+}
+
+impl Image {
+    /// The file that is linked into the VMM for it: a small one that is named by its path, which
+    /// starts at `folder`.
+    pub fn linked(&self, folder: &Path) -> Option<PathBuf> {
+        let Image::File(File::Path(path)) = self else {
+            return None;
+        };
+        let path = folder.join(path);
+        let bytes = path.metadata().ok()?.len();
+        (bytes <= limits::LINKED_BYTES).then_some(path)
+    }
+}
+
+/// A file that a VM boots from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum File {
+    /// Relative to the policy's folder.
     Path(String),
+    /// Out of a Debian package, which the tools fetch.
+    Debian(Debian),
+}
+
+impl Display for File {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            File::Path(path) => f.write_str(path),
+            File::Debian(file) => write!(f, "{DEBIAN}{}", file.name()),
+        }
+    }
+}
+
+/// A file for the kernel, with its string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Module {
+    /// The file.
+    pub file: File,
+    /// As the policy gives it: the path and words.
+    pub string: String,
 }
 
 /// One `[[vm]]`.
@@ -136,8 +181,14 @@ pub struct Vm {
     pub name: At<String>,
     /// `image`.
     pub image: At<Image>,
+    /// `protocol`.
+    pub protocol: Protocol,
     /// `cmdline`.
     pub cmdline: String,
+    /// `initrd`.
+    pub initrd: Option<At<File>>,
+    /// `modules`.
+    pub modules: Vec<At<Module>>,
     /// `memory`, in bytes.
     pub memory: At<u64>,
     /// `asid`.

@@ -116,6 +116,8 @@ fn written_out(lowered: &Lowered, handlers: &Handlers) -> Result<(), TestCaseErr
         prop_assert_eq!(restarts(one), restarts(other));
         prop_assert_eq!((&one.name, &one.cmdline), (&other.name, &other.cmdline));
         prop_assert_eq!((&one.image, one.memory), (&other.image, other.memory));
+        prop_assert_eq!((&one.initrd, one.protocol), (&other.initrd, other.protocol));
+        prop_assert_eq!(&one.modules, &other.modules);
     }
     let routes = |policy: &Lowered| -> Vec<_> {
         policy

@@ -87,6 +87,7 @@ fn an_editor_sees_what_a_schema_can_say() {
         "unit",
         "unknown-action",
         "unknown-cpuid",
+        "unknown-debian",
         "unknown-device",
         "unknown-exit",
         "unknown-key",

@@ -37,8 +37,14 @@ pub enum LogLevel {
 pub struct VmPolicy {
     /// Its name: on the log, in records, in messages.
     pub name: &'static str,
+    /// How its kernel wants to be started; none: as the file shows.
+    pub protocol: Option<Protocol>,
     /// The kernel command line.
     pub cmdline: &'static str,
+    /// Whether an initial file system comes with the kernel, as a boot module.
+    pub initrd: bool,
+    /// The strings of the modules that come with the kernel, as boot modules.
+    pub modules: &'static [&'static str],
     /// Guest memory in bytes, a multiple of 4 KiB.
     pub memory: u64,
     /// Address space identifier: not 0, not shared.
@@ -73,6 +79,19 @@ pub struct VmPolicy {
     pub msrs: &'static [MsrRule],
     /// What the CPU must offer, and which line of `vm.toml` wants it.
     pub needs: &'static [Need],
+}
+
+/// How a kernel is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Multiboot 1.
+    Multiboot,
+    /// Linux's, from protected mode.
+    Linux32,
+    /// Linux's, from long mode.
+    Linux64,
+    /// As a payload of coreboot.
+    Coreboot,
 }
 
 /// When a VM that has ended starts again.

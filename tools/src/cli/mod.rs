@@ -91,7 +91,7 @@ fn perform(command: &Command) -> Result<Status> {
             let config = config_file(&workspace, config.as_deref())?;
             let policy = Policy::load(&workspace, &config)?;
             setup::ensure(&workspace, &[Need::LibrarySources])?;
-            let binary = build::vmm(&workspace, &config, &policy.image_files())?;
+            let binary = build::vmm(&workspace, &config, &policy.linked_images())?;
             produce(&format!("{}\n", binary.display()));
             Ok(Status::Good)
         }

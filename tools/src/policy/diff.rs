@@ -7,6 +7,7 @@ use clap::Args;
 use vmm_config::Lowered;
 use vmm_config::lowered::{Gate, Handler, InterceptBit, Vm};
 use vmm_config::words::Word;
+use vmm_config::written::Image;
 
 use super::load;
 use crate::failure::{Result, Status};
@@ -117,7 +118,8 @@ fn facts(vm: &Vm) -> Vec<String> {
     let devices: Vec<_> = vm.devices.iter().map(|device| device.name()).collect();
     let mut lines = vec![
         format!("name = {}", vm.name),
-        format!("image = {:?}", vm.image),
+        format!("image = {}", image(vm)),
+        format!("protocol = {}", vm.protocol.name()),
         format!("cmdline = {:?}", vm.cmdline),
         format!("memory = {} KiB", vm.memory >> 10),
         format!("tlb = {}", vm.tlb.name()),
@@ -129,6 +131,10 @@ fn facts(vm: &Vm) -> Vec<String> {
         format!("counters = {}", vm.counters.name()),
         format!("devices = {}", devices.join(" ")),
     ];
+    lines.extend(vm.initrd.iter().map(|file| format!("initrd = {file}")));
+    for (index, module) in vm.modules.iter().enumerate() {
+        lines.push(format!("module {index} = {}", module.string));
+    }
     for field in &vm.vmcb {
         let (name, offset) = (field.field.name, field.field.offset);
         if field.intercepts.is_empty() {
@@ -164,6 +170,13 @@ fn facts(vm: &Vm) -> Vec<String> {
         ));
     }
     lines
+}
+
+fn image(vm: &Vm) -> String {
+    match &vm.image {
+        Image::Guest => "guest".to_owned(),
+        Image::File(file) => file.to_string(),
+    }
 }
 
 /// `handler of cpuid = cpuid::emulate`, with its rules.

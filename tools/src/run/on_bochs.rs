@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::bochs::Launch;
 use super::options::Steering;
+use super::policy::Brought;
 use super::terminal::RawTerminal;
 use super::vmm::Subject;
 use crate::failure::{Doing, Failure, Result, Status};
@@ -44,12 +45,13 @@ pub fn run(workspace: &Workspace, command: &RunBochs) -> Result<Status> {
     let folder = tempfile::tempdir().doing(|| "make a temporary folder".to_string())?;
     let disc = folder.path().join("tollgate.iso");
     let policy = &prepared.policy;
-    let (guests, words) = (&prepared.guests, &prepared.words);
-    image::of_run(workspace, &prepared.config, policy, guests, words, &disc)?;
+    let modules = policy.modules(workspace, &prepared.given, Brought::All)?;
+    let (config, words) = (&prepared.config, &prepared.words);
+    image::of_run(workspace, config, policy, &modules, words, &disc)?;
     let interactive = RawTerminal::is_there();
     let launch = Launch {
         cpu: policy.machine.bochs_cpu().unwrap_or(USUAL_CPU),
-        memory_mib: policy.machine_mib(),
+        memory_mib: policy.machine_mib(&modules)?,
         disc,
         real_time: interactive,
         folder: folder.path().to_path_buf(),

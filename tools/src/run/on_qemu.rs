@@ -1,10 +1,9 @@
 //! `cargo run-qemu`: the VMM with its policy in QEMU, and the guests in it.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
 use super::options::Options;
+use super::policy::Brought;
 use super::qemu::{Firmware, Launch, Medium, Module, without_spaces};
 use super::vmm::{Prepared, Subject};
 use crate::build;
@@ -55,39 +54,51 @@ pub fn run(workspace: &Workspace, command: &RunQemu) -> Result<Status> {
     }
     let program = options.emulator()?;
     let folder = tempfile::tempdir().doing(|| "make a temporary folder".to_string())?;
+    let brought = if from_disc {
+        Brought::All
+    } else {
+        Brought::Unlinked
+    };
+    let modules = prepared
+        .policy
+        .modules(workspace, &prepared.given, brought)?;
     let medium = if from_disc {
         let disc = folder.path().join("tollgate.iso");
         let Prepared {
             config,
             policy,
-            guests,
             words,
             ..
         } = &prepared;
-        image::of_run(workspace, config, policy, guests, words, &disc)?;
+        image::of_run(workspace, config, policy, &modules, words, &disc)?;
         if command.stick {
             Medium::Stick(disc)
         } else {
             Medium::Disc(disc)
         }
     } else {
-        let module = |(vm, file): &(String, PathBuf)| {
-            let file = without_spaces(file, folder.path())?;
+        let module = |module: &Module| {
+            let file = without_spaces(&module.file, folder.path())?;
             Ok(Module {
                 file,
-                words: format!("image={vm}"),
+                words: module.words.clone(),
             })
         };
         Medium::Kernel {
-            file: build::vmm(workspace, &prepared.config, &prepared.policy.image_files())?,
+            file: build::vmm(
+                workspace,
+                &prepared.config,
+                &prepared.policy.linked_images(),
+            )?,
             cmdline: Some(prepared.words.clone()).filter(|words| !words.is_empty()),
-            modules: prepared.guests.iter().map(module).collect::<Result<_>>()?,
+            modules: modules.iter().map(module).collect::<Result<_>>()?,
         }
     };
     let launch = Launch {
         program,
         cpu,
-        memory_mib: prepared.policy.machine_mib() + if command.uefi { UEFI_MIB } else { 0 },
+        memory_mib: prepared.policy.machine_mib(&modules)?
+            + if command.uefi { UEFI_MIB } else { 0 },
         medium,
         firmware: if command.uefi {
             Firmware::Uefi

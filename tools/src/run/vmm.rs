@@ -9,7 +9,7 @@ use vmm_config::words::{Counters, Word};
 
 use super::options::{config_file, existing};
 use super::outcome::{Ending, Verdict};
-use super::policy::Policy;
+use super::policy::{Given, Policy};
 use super::records;
 use super::report::Report;
 use crate::failure::{Doing, Failure, Result, Status};
@@ -23,9 +23,14 @@ pub struct Subject {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Boot FILE, a Multiboot kernel, in this VM (the first by default); may be repeated
+    /// Boot FILE in this VM (the first by default): a Multiboot kernel, a Linux bzImage or a
+    /// coreboot payload; may be repeated
     #[arg(long = "guest", value_name = "[VM=]FILE")]
     guests: Vec<Guest>,
+
+    /// Give FILE to the Linux in this VM as its initial file system; may be repeated
+    #[arg(long = "initrd", value_name = "[VM=]FILE")]
+    initrds: Vec<Guest>,
 
     /// Keep at least so much on every VM's exits, whatever the policy says: off, totals, times or
     /// details
@@ -43,8 +48,8 @@ pub struct Prepared {
     pub config: PathBuf,
     /// What it says.
     pub policy: Policy,
-    /// Images in the place of those that the policy names, by the VM's name.
-    pub guests: Vec<(String, PathBuf)>,
+    /// Files in the place of those that the policy names.
+    pub given: Given,
     /// The run in a few words.
     pub what: String,
     /// The VMM's command line.
@@ -57,18 +62,21 @@ impl Subject {
     pub fn prepare(&self, workspace: &Workspace) -> Result<Prepared> {
         let config = config_file(workspace, self.config.as_deref())?;
         let policy = Policy::load(workspace, &config)?;
-        let guests = guests(&self.guests, &policy)?;
+        let given = Given {
+            images: files("--guest", &self.guests, &policy)?,
+            initrds: files("--initrd", &self.initrds, &policy)?,
+        };
         let report = self.report.as_deref().map(report_file).transpose()?;
         let shown = self
             .config
             .as_deref()
             .map_or("vm.toml".into(), |path| path.display().to_string());
         Ok(Prepared {
-            what: format!("{} under {shown}", policy.vms.join(", ")),
+            what: format!("{} under {shown}", policy.names().join(", ")),
             words: self.words(),
             config,
             policy,
-            guests,
+            given,
             report,
         })
     }
@@ -108,7 +116,7 @@ impl Prepared {
     }
 }
 
-/// A kernel to boot in the place of the one that the policy names.
+/// A file in the place of one that the policy names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Guest {
     vm: Option<String>,
@@ -145,25 +153,26 @@ fn report_file(path: &Path) -> Result<File> {
 }
 
 /// Which VM gets which file.
-fn guests(given: &[Guest], policy: &Policy) -> Result<Vec<(String, PathBuf)>> {
+fn files(option: &str, given: &[Guest], policy: &Policy) -> Result<Vec<(String, PathBuf)>> {
+    let names = policy.names();
     let mut chosen: Vec<(String, PathBuf)> = Vec::new();
     for guest in given {
         let vm = match &guest.vm {
-            Some(vm) if policy.vms.contains(vm) => vm.clone(),
+            Some(vm) if names.contains(&vm.as_str()) => vm.clone(),
             Some(vm) => {
-                let names = policy.vms.join(", ");
                 return Err(Failure::bad_input(format!(
-                    "--guest: there is no VM `{vm}`; there is {names}"
+                    "{option}: there is no VM `{vm}`; there is {}",
+                    names.join(", ")
                 )));
             }
-            None => policy.vms.first().cloned().unwrap_or_default(),
+            None => names.first().copied().unwrap_or_default().to_owned(),
         };
         if chosen.iter().any(|(taken, _)| *taken == vm) {
             return Err(Failure::bad_input(format!(
-                "--guest: VM `{vm}` gets two kernels"
+                "{option}: VM `{vm}` gets two files"
             )));
         }
-        chosen.push((vm, existing("--guest", &guest.file)?));
+        chosen.push((vm, existing(option, &guest.file)?));
     }
     Ok(chosen)
 }
@@ -186,27 +195,34 @@ mod tests {
         assert!("=kernel".parse::<Guest>().is_err() && "demo=".parse::<Guest>().is_err());
     }
 
+    /// A policy of two VMs, `a` and `b`.
+    fn two_vms() -> Policy {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let config = folder.path().join("vm.toml");
+        let vm = "memory = \"8 MiB\"\nintercepts = []\n";
+        let text = format!("[[vm]]\nname = \"a\"\n{vm}[[vm]]\nname = \"b\"\n{vm}");
+        std::fs::write(&config, text).expect("a policy");
+        Policy::load(&Workspace::find(), &config).expect("a good policy")
+    }
+
     #[test]
     fn a_kernel_without_a_vm_is_for_the_first_and_no_vm_gets_two() {
-        let policy = Policy {
-            machine: vmm_config::Machine::usual(),
-            memory_bytes: 0,
-            vms: vec!["a".into(), "b".into()],
-            images: Vec::new(),
-        };
+        let policy = two_vms();
         let file = tempfile::NamedTempFile::new().expect("a file");
         let guest = |vm: Option<&str>| Guest {
             vm: vm.map(str::to_string),
             file: file.path().into(),
         };
-        let chosen = guests(&[guest(None), guest(Some("b"))], &policy).expect("two guests");
+        let chosen =
+            files("--guest", &[guest(None), guest(Some("b"))], &policy).expect("two guests");
         assert_eq!(
             chosen.iter().map(|(vm, _)| vm.as_str()).collect::<Vec<_>>(),
             ["a", "b"]
         );
-        assert!(guests(&[guest(None), guest(Some("a"))], &policy).is_err());
+        assert!(files("--guest", &[guest(None), guest(Some("a"))], &policy).is_err());
         assert!(
-            guests(&[guest(Some("c"))], &policy).is_err_and(|error| error.message.contains("a, b"))
+            files("--guest", &[guest(Some("c"))], &policy)
+                .is_err_and(|error| error.message.contains("a, b"))
         );
     }
 }

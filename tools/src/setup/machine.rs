@@ -25,8 +25,10 @@ pub const GRUB_PARTS: [&str; 2] = [
     "/usr/lib/grub/i386-pc/cdboot.img",
     "/usr/lib/grub/x86_64-efi/moddep.lst",
 ];
+/// The program that links GRUB.
+pub const GRUB_LINKER: &str = "grub-mkimage";
 /// The programs that make a disc image.
-pub const IMAGE_TOOLS: [&str; 5] = ["grub-mkimage", "xorriso", "mformat", "mmd", "mcopy"];
+pub const IMAGE_TOOLS: [&str; 5] = [GRUB_LINKER, "xorriso", "mformat", "mmd", "mcopy"];
 
 /// What the plan depends on.
 #[derive(Clone, Debug)]

@@ -26,6 +26,8 @@ pub enum Need {
     Display(&'static str),
     /// QEMU's firmware for UEFI.
     Uefi,
+    /// What links GRUB.
+    GrubTools,
     /// GRUB, and what makes a disc image with it.
     ImageTools,
     /// Bochs and its firmware.
@@ -42,6 +44,7 @@ impl Need {
             Need::Emulator => machine::program(machine::EMULATOR).is_some(),
             Need::Display(name) => machine::emulator_has_display(name),
             Need::Uefi => machine::are_there(&[machine::UEFI_FIRMWARE]),
+            Need::GrubTools => machine::are_programs(&[machine::GRUB_LINKER]),
             Need::ImageTools => {
                 machine::are_programs(&machine::IMAGE_TOOLS)
                     && machine::are_there(&machine::GRUB_PARTS)

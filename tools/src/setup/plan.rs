@@ -93,6 +93,7 @@ pub fn packages(needs: &[Need]) -> Vec<&'static str> {
             Need::Emulator => &["qemu-system-x86"],
             Need::Display(_) => &["qemu-system-gui"],
             Need::Uefi => &["ovmf"],
+            Need::GrubTools => &["grub-common"],
             Need::ImageTools => &[
                 "grub-common",
                 "grub-pc-bin",
@@ -136,6 +137,7 @@ pub fn describe(need: Need) -> String {
         Need::Emulator => "qemu-system-x86_64, the PC that Tollgate boots on".into(),
         Need::Display(name) => format!("QEMU's display `{name}`, which the command line asks for"),
         Need::Uefi => "OVMF, QEMU's firmware for UEFI".into(),
+        Need::GrubTools => "grub-mkimage, which links GRUB".into(),
         Need::ImageTools => {
             "GRUB for BIOS and UEFI, xorriso and mtools, which make a disc image".into()
         }
@@ -166,6 +168,7 @@ fn advice(machine: &Machine, missing: &[Need]) -> String {
                 "\n  install QEMU's graphical displays with this system's package manager"
             }
             Need::Uefi => "\n  install OVMF as /usr/share/ovmf/OVMF.fd",
+            Need::GrubTools => "\n  install GRUB's grub-mkimage with this system's package manager",
             Need::ImageTools => {
                 "\n  install xorriso, mtools, and GRUB with its platforms i386-pc and x86_64-efi in /usr/lib/grub"
             }

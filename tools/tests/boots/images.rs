@@ -5,7 +5,7 @@ use std::process::Command;
 
 use iced_x86::code_asm::{al, dx};
 use tools::image;
-use tools::run::policy::Policy;
+use tools::run::policy::{Brought, Given, Policy};
 use tools::setup::{self, Need};
 use tools::workspace::Workspace;
 
@@ -148,10 +148,13 @@ fn the_disc_of_a_policy_is_the_same_each_time() {
     setup::ensure(&workspace, &[Need::ImageTools]).expect("set-up");
     let config = workspace.root().join("vm.toml");
     let policy = Policy::load(&workspace, &config).expect("the policy");
+    let modules = policy
+        .modules(&workspace, &Given::default(), Brought::All)
+        .expect("the files");
     let disc = || {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("tollgate.iso");
-        image::of_run(&workspace, &config, &policy, &[], "", &file).expect("a disc");
+        image::of_run(&workspace, &config, &policy, &modules, "", &file).expect("a disc");
         std::fs::read(file).expect("the disc")
     };
     let first = disc();

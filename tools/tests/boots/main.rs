@@ -15,6 +15,7 @@ mod command_line;
 mod counting;
 mod denials;
 mod editor;
+mod foreign;
 mod gdb;
 mod hardware;
 mod harness;
@@ -52,6 +53,8 @@ fn main() -> ExitCode {
         denials::trials(),
         editor::slow_trials(),
         hardware::trials(),
+        foreign::trials(),
+        foreign::slow_trials(),
         images::trials(),
         images::slow_trials(),
         in_the_vmm::trials(),

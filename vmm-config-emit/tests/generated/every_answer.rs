@@ -10,7 +10,10 @@ mod policy {
         vms: &[
             policy::VmPolicy {
                 name: "first",
+                protocol: None,
                 cmdline: "demo",
+                initrd: false,
+                modules: &[],
                 memory: 64 << 20,
                 asid: 2,
                 npt: true,
@@ -58,7 +61,10 @@ mod policy {
             },
             policy::VmPolicy {
                 name: "second",
+                protocol: None,
                 cmdline: "",
+                initrd: false,
+                modules: &[],
                 memory: 32 << 20,
                 asid: 1,
                 npt: true,

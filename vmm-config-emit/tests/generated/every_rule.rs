@@ -10,7 +10,10 @@ mod policy {
         vms: &[
             policy::VmPolicy {
                 name: "third",
+                protocol: Some(policy::Protocol::Linux64),
                 cmdline: "",
+                initrd: true,
+                modules: &["./file with words"],
                 memory: 16 << 20,
                 asid: 1,
                 npt: true,

@@ -73,6 +73,6 @@ pub(crate) fn check(
     }
     exits::handler_exists(policy, handlers, found);
     if let Some(folder) = folder {
-        vms::image_exists(policy, folder, found);
+        vms::files_exist(policy, folder, found);
     }
 }

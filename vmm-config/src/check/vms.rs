@@ -9,7 +9,7 @@ use crate::limits;
 use crate::resolve::Policy;
 use crate::rules;
 use crate::words::{Counters, Restart, Then};
-use crate::written::{Answer, Image};
+use crate::written::{Answer, File, Image};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -262,22 +262,35 @@ pub(super) fn memory_fits_the_machine(policy: &Policy, found: &mut Findings<'_>)
     }
 }
 
-/// An image that is a path exists.
-pub(super) fn image_exists(policy: &Policy, folder: &Path, found: &mut Findings<'_>) {
+/// Files that are named by their paths exist.
+pub(super) fn files_exist(policy: &Policy, folder: &Path, found: &mut Findings<'_>) {
     for vm in &policy.document.vms {
-        if let Image::Path(path) = &vm.image.value
-            && !folder.join(path).is_file()
-        {
-            found
-                .add(
-                    &rules::IMAGE_MISSING,
-                    vm.image.span,
-                    format!("there is no file `{}`", path.escape_debug()),
-                )
-                .help("a path starts at the folder of the policy; `guest` is the workspace's own kernel");
+        let image = match &vm.image.value {
+            Image::Guest => None,
+            Image::File(file) => Some((file, vm.image.span, GUEST)),
+        };
+        let initrd = vm.initrd.iter().map(|file| (&file.value, file.span, ""));
+        let modules = vm
+            .modules
+            .iter()
+            .map(|module| (&module.value.file, module.span, ""));
+        for (file, span, more) in image.into_iter().chain(initrd).chain(modules) {
+            if let File::Path(path) = file
+                && !folder.join(path).is_file()
+            {
+                found
+                    .add(
+                        &rules::IMAGE_MISSING,
+                        span,
+                        format!("there is no file `{}`", path.escape_debug()),
+                    )
+                    .help(format!("a path starts at the folder of the policy{more}"));
+            }
         }
     }
 }
+
+const GUEST: &str = "; `guest` is the workspace's own kernel";
 
 /// A size in the largest unit that holds it whole.
 fn size(bytes: u64) -> String {

@@ -5,6 +5,7 @@
 
 mod answer;
 mod cpuid;
+pub(crate) mod files;
 mod irq;
 mod reader;
 mod set;

@@ -6,16 +6,18 @@ use toml::de::{DeTable, DeValue};
 use super::irq::VMM;
 use super::reader::{Reader, Value, span};
 use super::{note, units};
-use crate::near;
 use crate::rules;
 use crate::source::{At, Span};
-use crate::words::{Counters, Device, Flush, Halted, MsrAction, Restart, Word};
+use crate::words::{Counters, Device, Flush, Halted, MsrAction, Protocol, Restart, Word};
 use crate::written::{Image, IoRule, MsrRule, Said, Set, Vm};
 
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 22] = [
     "name",
     "image",
+    "protocol",
     "cmdline",
+    "initrd",
+    "modules",
     "memory",
     "asid",
     "npt",
@@ -42,7 +44,10 @@ impl Reader<'_, '_> {
             header,
             name: At::new(String::new(), header),
             image: At::new(Image::Guest, header),
+            protocol: Protocol::Auto,
             cmdline: String::new(),
+            initrd: None,
+            modules: Vec::new(),
             memory: At::new(64 << 20, header),
             asid: None,
             npt: At::new(true, header),
@@ -71,7 +76,14 @@ impl Reader<'_, '_> {
             match key.get_ref().as_ref() {
                 "name" => replace(&mut vm.name, self.name(value)),
                 "image" => replace(&mut vm.image, self.image(value)),
+                "protocol" => {
+                    if let Some(protocol) = self.word(value, &rules::UNKNOWN_WORD) {
+                        vm.protocol = protocol.value;
+                    }
+                }
                 "cmdline" => replace(&mut vm.cmdline, self.cmdline(value)),
+                "initrd" => vm.initrd = self.initrd(value),
+                "modules" => vm.modules = self.modules(value),
                 "memory" => replace(
                     &mut vm.memory,
                     self.measure(value, "a size", "\"64 MiB\"", units::size),
@@ -161,48 +173,6 @@ impl Reader<'_, '_> {
             return None;
         }
         Some(name.map(str::to_owned))
-    }
-
-    fn image(&mut self, value: &Value<'_>) -> Option<At<Image>> {
-        let image = self.text(value, "\"guest\"")?;
-        if image.value == "guest" {
-            return Some(At::new(Image::Guest, image.span));
-        }
-        if image.value.contains('/') && !image.value.contains('\0') {
-            return Some(image.map(|path| Image::Path(path.to_owned())));
-        }
-        let help = match near::nearest(image.value, ["guest"]) {
-            Some(_) => "did you mean `guest`?".to_owned(),
-            None => format!(
-                "for a file beside the policy write `./{}`",
-                image.value.escape_debug()
-            ),
-        };
-        self.found
-            .add(
-                &rules::IMAGE,
-                image.span,
-                format!("`{}` is not an image", image.value.escape_debug()),
-            )
-            .help(help);
-        None
-    }
-
-    fn cmdline(&mut self, value: &Value<'_>) -> Option<String> {
-        let text = self.text(value, "\"demo\"")?;
-        let legal = text.value.len() <= 1024
-            && text.value.chars().all(|c| c == ' ' || c.is_ascii_graphic());
-        if !legal {
-            self.found
-                .add(
-                    &rules::CMDLINE,
-                    text.span,
-                    "this cannot be a kernel command line",
-                )
-                .help("write words separated by spaces");
-            return None;
-        }
-        Some(text.value.to_owned())
     }
 
     fn devices(&mut self, value: &Value<'_>) -> Vec<Device> {

@@ -22,6 +22,8 @@ mwait = "wait"
 name = "one"
 memory = "64 MiB"
 asid = 2
+image = "debian:linux-686"
+initrd = "./initrd.img"
 intercepts = "b"
 [[vm.io]]
 ports = "0x300-0x30f"
@@ -34,6 +36,8 @@ read = "pass"
 [[vm]]
 name = "two"
 image = "./k.elf"
+protocol = "multiboot"
+modules = ["./a.mod one two", "debian:grub three"]
 memory = "8 MiB"
 npt = true
 devices = ["pic", "pit"]

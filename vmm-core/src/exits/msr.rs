@@ -19,6 +19,7 @@ const MICROCODE_LEVEL: u32 = 0x8b;
 const MCG_CAP: u32 = 0x179;
 const PAT: u32 = 0x277;
 const EFER: u32 = 0xc000_0080;
+const TSC_AUX: u32 = 0xc000_0103;
 
 const EFER_SCE: u64 = 1 << 0;
 const EFER_LME: u64 = 1 << 8;
@@ -86,7 +87,7 @@ fn by_model(vcpu: &mut Vcpu, vm: &mut Vm, is_write: bool) -> Outcome {
         let value = (vcpu.save().rax & 0xffff_ffff) | (vcpu.gprs.rdx << 32);
         write(vcpu, vm, msr, value)
     } else {
-        read(vcpu, msr).map(|value| answer(vcpu, value))
+        read(vcpu, vm, msr).map(|value| answer(vcpu, value))
     };
     match done {
         Some(()) => advance(vcpu, vm, is_write),
@@ -109,7 +110,7 @@ fn answer(vcpu: &mut Vcpu, value: u64) {
 }
 
 /// What the model holds; `None`: there is no such MSR.
-fn read(vcpu: &Vcpu, msr: u32) -> Option<u64> {
+fn read(vcpu: &Vcpu, vm: &Vm, msr: u32) -> Option<u64> {
     match msr {
         EFER => Some(vcpu.save().efer & !EFER_SVME),
         TSC => Some(tsc::now().wrapping_add(vcpu.control().tsc_offset)),
@@ -117,6 +118,7 @@ fn read(vcpu: &Vcpu, msr: u32) -> Option<u64> {
         // Kernels read these two before they look at CPUID; 0 is "nothing there".
         MICROCODE_LEVEL | MCG_CAP => Some(0),
         _ if is_carried(msr) => Some(instructions::rdmsr(msr)),
+        TSC_AUX if has_rdtscp(vm) => Some(instructions::rdmsr(msr)),
         _ => None,
     }
 }
@@ -138,6 +140,11 @@ fn write(vcpu: &mut Vcpu, vm: &mut Vm, msr: u32, value: u64) -> Option<()> {
         }
         MICROCODE_LEVEL => Some(()),
         _ if is_carried(msr) && is_canonical(value) => {
+            instructions::wrmsr(msr, value);
+            Some(())
+        }
+        // The upper half is reserved (APM volume 3, RDTSCP).
+        TSC_AUX if has_rdtscp(vm) && value >> 32 == 0 => {
             instructions::wrmsr(msr, value);
             Some(())
         }
@@ -184,6 +191,12 @@ fn refuse(vcpu: &mut Vcpu, vm: &mut Vm, msr: u32, is_write: bool) {
         );
     }
     vcpu.inject(Event::exception_with_error(13, 0));
+}
+
+/// Whether the guest's CPU has TSC_AUX; the vCPU switch carries it then.
+fn has_rdtscp(vm: &Vm) -> bool {
+    const RDTSCP: u8 = 27;
+    vm.cpuid.has_extended_edx(RDTSCP)
 }
 
 fn is_carried(msr: u32) -> bool {

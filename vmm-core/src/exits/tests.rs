@@ -37,7 +37,10 @@ static DISPATCH: Dispatch = Dispatch::empty()
 
 const QUIET: VmPolicy = VmPolicy {
     name: "test",
+    protocol: None,
     cmdline: "",
+    initrd: false,
+    modules: &[],
     memory: MEMORY as u64,
     asid: 1,
     npt: true,

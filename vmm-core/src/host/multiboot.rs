@@ -17,7 +17,7 @@ use super::span::Span;
 /// Memory-map entries that [`BootInfo`] can hold.
 pub const MAX_REGIONS: usize = 128;
 /// Modules that [`BootInfo`] can hold.
-pub const MAX_MODULES: usize = 16;
+pub const MAX_MODULES: usize = 72;
 /// Bytes of the VMM's command line.
 pub const MAX_COMMAND_LINE: usize = 512;
 /// Bytes of a module's string.

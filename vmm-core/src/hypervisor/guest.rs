@@ -3,20 +3,22 @@
 use heapless::Deque;
 use ledger::Account;
 
+use super::files::Files;
 use crate::console::Sample;
 use crate::host::tsc;
 use crate::policy::VmPolicy;
 use crate::svm::debug_registers::DebugRegisters;
 use crate::svm::instructions::FxImage;
 use crate::svm::tsc_aux::TscAux;
+use crate::vm::create::NotThere;
 use crate::vm::stats::Books;
 use crate::vm::{How, Instance, Vm};
 
 /// A VM, on or off.
 pub(super) struct Guest {
     pub policy: &'static VmPolicy,
-    /// What it boots.
-    pub image: &'static [u8],
+    /// What it boots from, or what is lacking for that.
+    pub files: Result<Files, NotThere>,
     /// What it has while it is on.
     pub life: Option<&'static mut Life>,
     /// How it ended last.
@@ -53,13 +55,13 @@ impl Guest {
     /// A VM that has never been on.
     pub fn new(
         policy: &'static VmPolicy,
-        image: &'static [u8],
+        files: Result<Files, NotThere>,
         account: &'static Account,
         books: Books,
     ) -> Guest {
         Guest {
             policy,
-            image,
+            files,
             life: None,
             ended: None,
             restarts: 0,

@@ -6,6 +6,7 @@
 mod accounts;
 mod console;
 mod ends;
+mod files;
 mod guest;
 mod routes;
 mod start;

@@ -3,9 +3,10 @@
 use intercepts::Feature;
 use ledger::Account;
 
+use super::files::Files;
 use super::{Guest, Hypervisor, Life, MAX_VMS, accounts, cpuid};
 use crate::addr::PAGE;
-use crate::devices::{SECOND, UnixTime};
+use crate::devices::{DeviceSet, SECOND, UnixTime};
 use crate::error;
 use crate::host::canary::Canary;
 use crate::host::frames::Frames;
@@ -19,7 +20,7 @@ use crate::svm::instructions::FxImage;
 use crate::svm::tsc_aux::TscAux;
 use crate::vm::Instance;
 use crate::vm::create::{self, Surroundings, TooLittleMemory, piece};
-use crate::vm::loader::Module;
+use crate::vm::loader;
 use crate::vm::stats::Books;
 
 /// Refuses to run a VM that relies on what this CPU lacks, naming the line that does.
@@ -49,12 +50,12 @@ impl Hypervisor {
         let asked = accounts::asked_for(&self.machine.boot.command_line);
         for (index, policy) in self.policy.vms.iter().enumerate() {
             let linked = images.get(index).copied().flatten();
-            let image = self.boot_module(policy.name).or(linked).unwrap_or_default();
+            let files = Files::find(policy, linked, &self.machine.boot.modules);
             let counters = policy.counters.max(asked);
             let guest = self
                 .open_account(index, counters)
                 .and_then(|(account, books)| {
-                    let guest = Guest::new(policy, image, account, books);
+                    let guest = Guest::new(policy, files, account, books);
                     piece(&mut self.machine.frames, guest)
                 });
             let Some((guest, _)) = guest else {
@@ -94,7 +95,14 @@ impl Hypervisor {
         let wall = UnixTime(self.wall.0 + self.now() / SECOND);
         let guest = &mut *self.guests[index];
         let policy = guest.policy;
-        let modules: [Module<'_>; 0] = [];
+        let files = guest.files.as_ref().map(|files| loader::Files {
+            protocol: policy.protocol,
+            image: files.image,
+            command_line: policy.cmdline,
+            initrd: files.initrd,
+            modules: &files.modules,
+            text_screen: policy.devices.contains(DeviceSet::VGA),
+        });
         let mut around = Surroundings {
             frames: &mut self.machine.frames,
             svm: self.svm,
@@ -103,7 +111,7 @@ impl Hypervisor {
             wall,
             books: guest.books,
         };
-        let instance = create::create(policy, guest.image, &modules, &mut around)?;
+        let instance = create::create(policy, files.map_err(|missing| *missing), &mut around)?;
         guest.life = Some(place(instance, &mut self.machine.frames)?);
         guest.ended = None;
         guest.account.lives.add(1);
@@ -119,24 +127,6 @@ impl Hypervisor {
             },
         );
         Ok(())
-    }
-
-    /// The boot module whose string gives it to VM `name`: `FILE image=NAME`.
-    fn boot_module(&self, name: &str) -> Option<&'static [u8]> {
-        let module = self.machine.boot.modules.iter().find(|module| {
-            module
-                .string
-                .split_ascii_whitespace()
-                .skip(1)
-                .filter_map(|word| word.strip_prefix("image="))
-                .any(|vm| vm == name)
-        })?;
-        let span = module.span;
-        // SAFETY: the boot loader put the module there, the frame allocator keeps it out of
-        // everyone's hands, and it is mapped one to one.
-        Some(unsafe {
-            core::slice::from_raw_parts(span.start.0 as *const u8, span.bytes() as usize)
-        })
     }
 
     pub(super) fn hello(&self) {

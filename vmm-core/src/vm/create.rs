@@ -22,7 +22,7 @@ use crate::vm::clock::GuestClock;
 use crate::vm::cpuid::CpuidModel;
 use crate::vm::denials::Denials;
 use crate::vm::line::Line;
-use crate::vm::loader::{self, Module};
+use crate::vm::loader;
 use crate::vm::memory::GuestMemory;
 use crate::vm::stats::{Books, Stats};
 use crate::vm::{How, Instance, State, Vcpu, Vm};
@@ -52,6 +52,10 @@ impl fmt::Display for TooLittleMemory {
     }
 }
 
+/// A file that the boot loader should have brought: the word that names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotThere(pub &'static str);
+
 /// What the VMM gives every VM.
 pub struct Surroundings<'a> {
     /// Free memory.
@@ -68,17 +72,16 @@ pub struct Surroundings<'a> {
     pub books: Books,
 }
 
-/// Makes a VM and loads `image` with `modules` into it.
+/// Makes a VM and loads `files` into it.
 ///
-/// An image that cannot be loaded makes a VM that has already ended, with the reason; the
-/// other VMs are not concerned.
+/// A file that is not there or cannot be loaded makes a VM that has already ended, with the
+/// reason; the other VMs are not concerned.
 ///
 /// # Errors
 /// The machine has too little memory for it.
 pub fn create(
     policy: &'static VmPolicy,
-    image: &[u8],
-    modules: &[Module<'_>],
+    files: Result<loader::Files<'_>, NotThere>,
     around: &mut Surroundings<'_>,
 ) -> Result<Instance, TooLittleMemory> {
     let too_little = TooLittleMemory {
@@ -95,7 +98,7 @@ pub fn create(
     }
     // The TLB may still know an earlier VM of this ASID.
     vcpu.flush_tlb(Flush::All);
-    let loaded = loader::load(image, policy.cmdline, modules, &mut memory, &mut vcpu);
+    let loaded = files.map(|files| loader::load(&files, &mut memory, &mut vcpu));
 
     let mut vm = Vm {
         policy,
@@ -115,7 +118,16 @@ pub fn create(
         awaits_end_of_interrupt: false,
         retry_soon: false,
     };
-    if let Err(error) = loaded {
+    if let Err(NotThere(word)) = loaded {
+        vm.finish(
+            How::Crashed,
+            format_args!(
+                "there is no boot module for it whose string has the word `{word}={}`; \
+                 `cargo run-qemu` and `cargo image` see to that",
+                policy.name
+            ),
+        );
+    } else if let Ok(Err(error)) = loaded {
         vm.finish(
             How::Crashed,
             format_args!("its image cannot be loaded: {error}"),

@@ -51,6 +51,19 @@ fn efer_shows_no_svme_and_keeps_it() {
     assert_eq!(after.vcpu.save().rip, CODE + 2);
 }
 
+/// Only a CPU with RDTSCP has TSC_AUX, and its upper half is reserved.
+#[test]
+fn tsc_aux_is_there_with_rdtscp_alone() {
+    const TSC_AUX: u64 = 0xc000_0103;
+    let wide = wrmsr(&QUIET, TSC_AUX, 1 << 32);
+    assert_eq!(wide.vcpu.control().event_injection, GP);
+    let Instance { mut vcpu, mut vm } = guest(&QUIET, &[0x0f, 0x32]);
+    vm.cpuid = CpuidModel::minimal(|_| [0; 4]);
+    vcpu.gprs.rcx = TSC_AUX;
+    msr::emulate(&mut vcpu, &mut vm);
+    assert_eq!(vcpu.control().event_injection, GP);
+}
+
 #[test]
 fn the_short_road_reads_efer_alike() {
     let Instance { mut vcpu, mut vm } = guest(&QUIET, &[0x0f, 0x32]);

@@ -165,8 +165,9 @@ fn each_defect_has_its_error() {
     assert_eq!(many.read(), Err(BootInfoError::TooManyRegions));
 
     let mut modules = Memory::with_map(FLAG_MODULES);
-    modules.put(INFO + 20, 17);
-    assert_eq!(modules.read(), Err(BootInfoError::TooManyModules(17)));
+    const MOST: u32 = MAX_MODULES as u32;
+    modules.put(INFO + 20, MOST + 1);
+    assert_eq!(modules.read(), Err(BootInfoError::TooManyModules(MOST + 1)));
     modules.put(INFO + 20, 1);
     modules.put(INFO + 24, 0x2000);
     assert_eq!(modules.read(), Err(BootInfoError::BadModule(0)));

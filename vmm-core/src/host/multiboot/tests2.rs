@@ -139,7 +139,10 @@ fn each_defect_has_its_error() {
     for _ in 0..=MAX_MODULES {
         many = many.tag(MODULE, &words(&[0x2000, 0x3000, 0]));
     }
-    assert_eq!(many.read(), Err(BootInfoError::TooManyModules(17)));
+    assert_eq!(
+        many.read(),
+        Err(BootInfoError::TooManyModules(MAX_MODULES as u32 + 1))
+    );
 }
 
 proptest! {

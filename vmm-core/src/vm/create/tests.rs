@@ -9,7 +9,10 @@ static DISPATCH: Dispatch = Dispatch::empty();
 
 const POLICY: VmPolicy = VmPolicy {
     name: "test",
+    protocol: None,
     cmdline: "",
+    initrd: false,
+    modules: &[],
     // Not a whole number of large pages: tables of every level.
     memory: 2 * LARGE_PAGE + 3 * PAGE,
     asid: 1,
@@ -59,7 +62,7 @@ fn start(policy: &'static VmPolicy, frames: &mut Frames) -> Result<Instance, Too
         wall: UnixTime(0),
         books: Books::NONE,
     };
-    create(policy, &[], &[], &mut around)
+    create(policy, Err(NotThere("image")), &mut around)
 }
 
 #[test]

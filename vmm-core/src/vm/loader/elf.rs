@@ -4,7 +4,8 @@ use heapless::Vec;
 use xmas_elf::ElfFile;
 use xmas_elf::program::{ProgramHeader, Type};
 
-use super::{LoadError, Loaded, place};
+use super::pc::place;
+use super::{LoadError, Loaded};
 use crate::vm::memory::GuestMemory;
 
 /// Most segments that a kernel may have.
@@ -36,9 +37,14 @@ struct Load {
     executable: bool,
 }
 
+/// Whether the file is an ELF file, for whatever machine.
+pub(super) fn is_elf(image: &[u8]) -> bool {
+    image.starts_with(b"\x7fELF")
+}
+
 /// Loads every PT_LOAD segment of the file.
 pub(super) fn load(image: &[u8], memory: &mut GuestMemory) -> Result<Loaded, LoadError> {
-    if !image.starts_with(b"\x7fELF") {
+    if !is_elf(image) {
         return Err(LoadError::NotElf);
     }
     let headers = Headers::copy(image)?;
@@ -124,6 +130,9 @@ fn loads(file: &ElfFile<'_>, image: &[u8]) -> Result<Vec<Load, SEGMENTS>, LoadEr
         let ProgramHeader::Ph32(segment) = header else {
             return Err(LoadError::BadElf("a 64-bit program header"));
         };
+        if header.get_type() == Ok(Type::Interp) {
+            return Err(LoadError::Program);
+        }
         if header.get_type() != Ok(Type::Load) || segment.mem_size == 0 {
             continue;
         }

@@ -1,6 +1,7 @@
-//! The loader, on images built byte by byte.
+//! Recognising kernels, and Multiboot kernels, on images built byte by byte.
 
 use super::*;
+use crate::addr::Gpa;
 use crate::vm::memory::tests::leaked;
 use proptest::prelude::*;
 
@@ -67,7 +68,15 @@ fn load_into(image: &[u8], bytes: u64) -> Result<(GuestMemory, Vcpu), LoadError>
         bytes: b"module",
         string: "name words",
     }];
-    load(image, "command line", &modules, &mut memory, &mut vcpu)?;
+    let files = Files {
+        protocol: Some(Protocol::Multiboot),
+        image,
+        command_line: "command line",
+        initrd: None,
+        modules: &modules,
+        text_screen: false,
+    };
+    load(&files, &mut memory, &mut vcpu)?;
     Ok((memory, vcpu))
 }
 
@@ -284,6 +293,51 @@ fn the_vcpu_starts_in_a_state_that_vmrun_accepts() {
     vcpu.control_mut().intercept_misc2 = 1;
     vcpu.control_mut().nested_control = 1;
     assert_eq!(intercepts::vmcb::validate(vcpu.vmcb(), 1 << 40), Ok(()));
+}
+
+#[test]
+fn a_kernel_is_known_by_its_file() {
+    let mut linux = vec![0; 0x300];
+    linux[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
+    linux[0x201..0x208].copy_from_slice(b"\x6aHdrS\x0f\x02");
+    linux[0x211] = 1;
+    let mut payload = elf(3, 0x10_0010, &[one_segment()]);
+    payload[0x200] = 0;
+    for (image, protocol) in [
+        (linux, Some(Protocol::Linux32)),
+        (kludge(), Some(Protocol::Multiboot)),
+        (
+            elf(3, 0x10_0010, &[one_segment()]),
+            Some(Protocol::Multiboot),
+        ),
+        (payload, Some(Protocol::Coreboot)),
+        (b"#!/bin/sh\n".to_vec(), None),
+        (Vec::new(), None),
+    ] {
+        assert_eq!(Protocol::of(&image), protocol);
+    }
+}
+
+#[test]
+fn a_program_for_an_operating_system_is_no_payload() {
+    const INTERP: u32 = 3;
+    let mut image = elf(
+        3,
+        0x10_0010,
+        &[one_segment(), [INTERP, 0x200, 0, 0, 1, 1, 4]],
+    );
+    image[0x200] = 0;
+    let mut memory = leaked(MEMORY as usize);
+    let files = Files {
+        protocol: None,
+        image: &image,
+        command_line: "",
+        initrd: None,
+        modules: &[],
+        text_screen: false,
+    };
+    let loaded = load(&files, &mut memory, &mut Vcpu::new(false));
+    assert_eq!(loaded, Err(LoadError::Program));
 }
 
 proptest! {

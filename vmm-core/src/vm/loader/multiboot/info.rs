@@ -1,6 +1,8 @@
 //! The boot information a Multiboot 1 kernel finds at EBX: section 3.3 of the specification.
 
-use super::{LoadError, Loaded, Module};
+use super::super::Loaded;
+use super::super::pc::{LOW_END, ONE_MIB, memory_map, write_words};
+use super::{LoadError, Module};
 use crate::addr::{Gpa, PAGE};
 use crate::vm::memory::GuestMemory;
 
@@ -10,9 +12,6 @@ const HAS_MODULES: u32 = 1 << 3;
 const HAS_MEMORY_MAP: u32 = 1 << 6;
 const HAS_LOADER_NAME: u32 = 1 << 9;
 
-/// End of conventional memory on a PC; from here to 1 MiB the firmware would be.
-const LOW_END: u64 = 0x9_fc00;
-const ONE_MIB: u64 = 0x10_0000;
 const LOADER_NAME: &str = "Tollgate";
 
 /// Bytes of the information structure up to the loader's name.
@@ -21,18 +20,6 @@ const MAP_ENTRY: u64 = 24;
 const MODULE_ENTRY: u64 = 16;
 /// Room for the structure, the map, and the strings; longer command lines are refused.
 const BLOCK: u64 = 0x4000;
-
-const USABLE: u32 = 1;
-const RESERVED: u32 = 2;
-
-/// The kinds of memory that the guest's map shows: base, length, type.
-pub(super) fn memory_map(bytes: u64) -> [(u64, u64, u32); 3] {
-    [
-        (0, LOW_END.min(bytes), USABLE),
-        (LOW_END, ONE_MIB - LOW_END, RESERVED),
-        (ONE_MIB, bytes.saturating_sub(ONE_MIB), USABLE),
-    ]
-}
 
 /// Writes the boot information and the modules; where the information is, for EBX.
 pub(super) fn write(
@@ -157,11 +144,6 @@ impl Block<'_> {
     }
 
     fn words(&mut self, start: u64, words: &[u32]) -> Result<(), LoadError> {
-        for (index, word) in words.iter().enumerate() {
-            self.memory
-                .write(Gpa(start + 4 * index as u64), &word.to_le_bytes())
-                .ok_or(LoadError::NoRoom)?;
-        }
-        Ok(())
+        write_words(self.memory, start, words)
     }
 }

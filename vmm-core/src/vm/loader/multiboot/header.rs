@@ -1,6 +1,8 @@
 //! The Multiboot 1 header: section 3.1 of the specification.
 
-use super::{LoadError, Loaded, place};
+use super::super::Loaded;
+use super::super::pc::{place, word};
+use super::LoadError;
 use crate::vm::memory::GuestMemory;
 
 const MAGIC: u32 = 0x1bad_b002;
@@ -106,10 +108,4 @@ impl Addresses {
             end,
         })
     }
-}
-
-/// The little-endian 32-bit word at `offset`.
-fn word(image: &[u8], offset: usize) -> Option<u32> {
-    let bytes = image.get(offset..offset.checked_add(4)?)?;
-    Some(u32::from_le_bytes(bytes.try_into().ok()?))
 }
