@@ -5,6 +5,8 @@ use std::process::Command;
 
 use iced_x86::code_asm::{al, dx};
 use tools::image;
+use tools::image::disc::Disc;
+use tools::image::menu::{Entry, Menu, Start};
 use tools::run::policy::{Brought, Given, Policy};
 use tools::setup::{self, Need};
 use tools::workspace::Workspace;
@@ -18,6 +20,7 @@ trials![
     bios_boots_the_demo_from_a_stick,
     uefi_boots_the_demo_from_a_disc,
     uefi_boots_the_demo_from_a_stick,
+    the_vmm_runs_where_the_loader_puts_it,
     a_disc_boots_another_kernel_in_a_vm,
     ryzen_in_bochs_runs_the_demo,
     phenom_in_bochs_runs_the_demo,
@@ -65,6 +68,66 @@ fn uefi_boots_the_demo_from_a_disc() {
 
 fn uefi_boots_the_demo_from_a_stick() {
     boots_the_demo(["--uefi", "--stick"]);
+}
+
+/// The VMM asks the loader for a place from 1 MiB on. Here it asks for one from 32 MiB on, which
+/// is what it gets where the firmware holds all that is below.
+fn the_vmm_runs_where_the_loader_puts_it() {
+    // A Multiboot 2 tag: relocatable, optional, 24 bytes, and the lowest address.
+    const ASKING: [u8; 8] = [10, 0, 1, 0, 24, 0, 0, 0];
+    const ELSEWHERE: u32 = 32 << 20;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let policy = machine("qemu-tcg", "demo");
+    let config = folder.path().join("vm.toml");
+    std::fs::write(&config, &policy).expect("a policy");
+    let (vmm, _) = crate::binary::build(&["--config".as_ref(), config.as_os_str()]);
+    let mut elf = std::fs::read(vmm).expect("the VMM");
+    let asks = elf.windows(ASKING.len()).position(|bytes| bytes == ASKING);
+    let lowest = asks.expect("the VMM is relocatable") + ASKING.len();
+    elf[lowest..lowest + 4].copy_from_slice(&ELSEWHERE.to_le_bytes());
+    let vmm = folder.path().join("tollgate");
+    std::fs::write(&vmm, elf).expect("a VMM");
+
+    setup::ensure(&Workspace::find(), &[Need::ImageTools]).expect("set-up");
+    let mut disc = Disc::new();
+    let kernel = disc.add_kernel("tollgate", &vmm).expect("a kernel");
+    let start = Start::Vmm {
+        kernel,
+        words: String::new(),
+        modules: Vec::new(),
+    };
+    let menu = Menu {
+        entries: vec![Entry {
+            title: "elsewhere".into(),
+            start,
+        }],
+        wait_seconds: None,
+    };
+    let file = folder.path().join("elsewhere.iso");
+    disc.write(&menu, &file).expect("a disc");
+    let boot = Boot::policy(&policy)
+        .args(["--uefi", "--qemu"])
+        .arg(qemu_with_disc(folder.path(), &file));
+    runs_like_the_bare_machine(boot, "demo", 30);
+}
+
+/// A program in `folder` that is QEMU, but has this disc in the drive, whichever it is told.
+fn qemu_with_disc(folder: &Path, disc: &Path) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let program = folder.join("qemu");
+    let script = format!(
+        "#!/bin/sh\n\
+         for word; do\n\
+         \x20 shift\n\
+         \x20 case $word in *,file=*.iso) word=${{word%,file=*}},file={};; esac\n\
+         \x20 set -- \"$@\" \"$word\"\n\
+         done\n\
+         exec qemu-system-x86_64 \"$@\"\n",
+        disc.display()
+    );
+    std::fs::write(&program, script).expect("a script");
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("a program");
+    program
 }
 
 fn a_disc_boots_another_kernel_in_a_vm() {
