@@ -23,6 +23,8 @@ pub enum Order {
     Reset,
     /// Show what it stopped for.
     Exits,
+    /// Show the log, a page further back each time.
+    Log,
     /// End everything.
     Quit,
 }
@@ -73,6 +75,7 @@ impl Keys {
             b'p' => Order::Pause,
             b'r' => Order::Reset,
             b'e' => Order::Exits,
+            b'l' => Order::Log,
             b'q' => Order::Quit,
             _ => Order::List,
         })
@@ -103,9 +106,9 @@ mod tests {
 
     #[test]
     fn orders_about_a_vm_leave_the_console_open() {
-        let orders = [List, Switch, Pause, Reset, Exits, Next, Close].map(Typed::Order);
+        let orders = [List, Switch, Pause, Reset, Exits, Log, Next, Close].map(Typed::Order);
         let all: Vec<_> = orders.into_iter().chain([Typed::Guest(b's')]).collect();
-        assert_eq!(typed(b"\x1dspren\rs"), all);
+        assert_eq!(typed(b"\x1dspreln\rs"), all);
     }
 
     #[test]

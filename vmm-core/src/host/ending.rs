@@ -4,6 +4,8 @@ use core::fmt::Display;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::backtrace::Backtrace;
+use super::keyboard::Keyboard;
+use super::ports::Hardware;
 use super::screen::SCREEN;
 use super::serial::{COM1, COM2};
 use super::{log, power, record, tsc};
@@ -35,8 +37,7 @@ pub fn refused(reason: impl Display) -> ! {
     error!("{reason}");
     record::send("refused", |record| record.text("reason", &reason));
     last_record(Status::Refused);
-    // SAFETY: no VM runs, and nothing follows.
-    unsafe { power::halt(Status::Refused as u8) }
+    turn_pages(Status::Refused)
 }
 
 /// Ends because the VMM broke. `report` is one line for the record, and with `{:#}` all there is
@@ -51,8 +52,23 @@ pub fn panicked(report: impl Display) -> ! {
         record::send("panic", |record| record.text("message", &report));
         last_record(Status::Panicked);
     }
+    turn_pages(Status::Panicked)
+}
+
+/// Stays, with the log on the screen, for people to read: each key that is pressed shows a page
+/// before. Ends where an emulator waits for the status.
+fn turn_pages(status: Status) -> ! {
+    const RELEASED: u8 = 1 << 7;
     // SAFETY: nothing follows, whatever the VMs did.
-    unsafe { power::halt(Status::Panicked as u8) }
+    unsafe { power::tell_emulator(status as u8) }
+    // SAFETY: the keyboard's other driver does not run again.
+    let mut keyboard = Keyboard::init(unsafe { Hardware::new() });
+    loop {
+        if keyboard.read().is_some_and(|code| code & RELEASED == 0) {
+            SCREEN.lock().turn_log_back();
+        }
+        core::hint::spin_loop();
+    }
 }
 
 fn last_record(status: Status) {

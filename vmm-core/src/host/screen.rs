@@ -122,6 +122,8 @@ pub static SCREEN: Mutex<Screen<Output>> = Mutex::new(Screen::new());
 pub struct Screen<S> {
     painter: Option<Painter<S>>,
     log: Scroll,
+    /// How many pages before its end the log is shown.
+    back: usize,
     lent: bool,
 }
 
@@ -131,6 +133,7 @@ impl<S: Surface> Screen<S> {
         Self {
             painter: None,
             log: Scroll::new(),
+            back: 0,
             lent: false,
         }
     }
@@ -149,11 +152,24 @@ impl<S: Surface> Screen<S> {
         }
     }
 
-    /// Shows the log, from now on.
+    /// Shows the end of the log, from now on.
     pub fn show_log(&mut self) {
         self.lent = false;
+        self.back = 0;
         if let Some(painter) = &mut self.painter {
-            painter.paint(self.log.page(), Some(self.log.cursor()));
+            painter.paint(self.log.page(0), Some(self.log.cursor()));
+        }
+    }
+
+    /// Shows the log a page further back than it is shown, and after its first page its end again.
+    pub fn turn_log_back(&mut self) {
+        if self.lent || !self.log.has_page(self.back + 1) {
+            self.show_log();
+            return;
+        }
+        self.back += 1;
+        if let Some(painter) = &mut self.painter {
+            painter.paint(self.log.page(self.back), None);
         }
     }
 
@@ -261,5 +277,24 @@ mod tests {
         assert_eq!(first(&screen, 1), b"VVVVV");
         screen.show_log();
         assert_eq!(first(&screen, 1), b"later");
+    }
+
+    #[test]
+    fn the_whole_log_can_be_seen_page_by_page() {
+        let mut screen = Screen::new();
+        screen.attach(Paper::default());
+        for number in 0..50 {
+            screen.log(format!("{number:02}\n").as_bytes());
+        }
+        let mut firsts = Vec::new();
+        for _ in 0..3 {
+            let page = &screen.painter.as_ref().unwrap().surface.page;
+            firsts.push([page[0].0 as u8, page[1].0 as u8]);
+            screen.turn_log_back();
+        }
+        assert_eq!(firsts, [*b"25", *b"00", *b"25"]);
+        screen.turn_log_back();
+        screen.log(b"new\n");
+        assert_eq!(screen.back, 0, "what is new is shown");
     }
 }

@@ -1,22 +1,25 @@
-//! Text that scrolls: the last 25 rows of the VMM's log, as a page for the screen.
+//! Text that scrolls: the VMM's log, as pages for the screen.
 
-use super::screen::{CELLS, COLUMNS, Cell, Page};
+use super::screen::{CELLS, COLUMNS, Cell, Page, ROWS};
 
-/// A page that grows at its end and loses its first row when it is full.
+/// Rows that are kept: the last eight pages.
+const KEPT: usize = 8 * ROWS;
+
+/// Rows of text that grow at their end, and lose the first when there is no room.
 #[derive(Debug)]
 pub struct Scroll {
-    page: Page,
-    /// Where the next character goes; [`CELLS`] when the page must scroll first.
+    rows: [Cell; KEPT * COLUMNS],
+    /// Where the next character goes; behind the rows when the first must go before.
     at: usize,
     /// The last character filled its row, so a newline has nothing more to end.
     row_full: bool,
 }
 
 impl Scroll {
-    /// An empty page.
+    /// No text.
     pub const fn new() -> Self {
         Self {
-            page: [Cell::BLANK; CELLS],
+            rows: [Cell::BLANK; KEPT * COLUMNS],
             at: 0,
             row_full: false,
         }
@@ -43,30 +46,44 @@ impl Scroll {
 
     fn put(&mut self, character: u8) {
         self.make_room();
-        self.page[self.at] = Cell::new(character, 0x07);
+        self.rows[self.at] = Cell::new(character, 0x07);
         self.at += 1;
         self.row_full = self.at.is_multiple_of(COLUMNS);
     }
 
-    /// Scrolls if the page is full: then `at` is on it.
+    /// Loses the first row if the last is full: then `at` is in a row.
     fn make_room(&mut self) {
-        if self.at >= CELLS {
-            self.page.copy_within(COLUMNS.., 0);
-            self.page[CELLS - COLUMNS..].fill(Cell::BLANK);
-            self.at = CELLS - COLUMNS;
+        if self.at >= self.rows.len() {
+            self.rows.copy_within(COLUMNS.., 0);
+            self.at = self.rows.len() - COLUMNS;
+            self.rows[self.at..].fill(Cell::BLANK);
         }
     }
 
-    /// What the text looks like.
-    pub const fn page(&self) -> &Page {
-        &self.page
+    /// The first row of the last page.
+    const fn last_page(&self) -> usize {
+        self.at.div_ceil(COLUMNS).saturating_sub(ROWS)
     }
 
-    /// Where the next character goes; off the page when it must scroll first.
+    /// Whether there is text before the page that is `back` - 1 pages before the last.
+    pub const fn has_page(&self, back: usize) -> bool {
+        back == 0 || (back - 1).saturating_mul(ROWS) < self.last_page()
+    }
+
+    /// The page that is so many pages before the last, or the first.
+    pub fn page(&self, back: usize) -> &Page {
+        let row = self.last_page().saturating_sub(back.saturating_mul(ROWS));
+        let rest = self.rows.get(row * COLUMNS..).unwrap_or_default();
+        rest.first_chunk().unwrap_or(&BLANK)
+    }
+
+    /// Where on the last page the next character goes; off it when it must scroll first.
     pub const fn cursor(&self) -> usize {
-        self.at
+        self.at - self.last_page() * COLUMNS
     }
 }
+
+static BLANK: Page = [Cell::BLANK; CELLS];
 
 impl Default for Scroll {
     fn default() -> Self {
@@ -77,20 +94,21 @@ impl Default for Scroll {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::screen::ROWS;
     use proptest::prelude::*;
     use std::string::String;
     use std::vec::Vec;
 
     fn rows(scroll: &Scroll) -> Vec<String> {
+        rows_of(scroll.page(0))
+    }
+
+    fn rows_of(page: &Page) -> Vec<String> {
         let text = |row: &[Cell]| {
             row.iter()
                 .map(|cell| char::from(cell.0 as u8))
                 .collect::<String>()
         };
-        scroll
-            .page()
-            .chunks(COLUMNS)
+        page.chunks(COLUMNS)
             .map(|row| text(row).trim_end().to_owned())
             .collect()
     }
@@ -124,6 +142,24 @@ mod tests {
         assert_eq!(rows(&scroll)[0], "z");
         scroll.write(b"\n");
         assert_eq!(rows(&scroll)[0], "");
+    }
+
+    #[test]
+    fn earlier_pages_are_kept_until_there_is_no_room() {
+        let mut scroll = Scroll::new();
+        assert!(scroll.has_page(0) && !scroll.has_page(1));
+        let line = |scroll: &mut Scroll, number: usize| {
+            scroll.write(format!("line {number}\n").as_bytes());
+        };
+        (0..60).for_each(|number| line(&mut scroll, number));
+        let first = |scroll: &Scroll, back| rows_of(scroll.page(back))[0].clone();
+        let firsts = [0, 1, 2, 3].map(|back| first(&scroll, back));
+        assert_eq!(firsts, ["line 35", "line 10", "line 0", "line 0"]);
+        assert!(scroll.has_page(2) && !scroll.has_page(3));
+        (60..1000).for_each(|number| line(&mut scroll, number));
+        assert_eq!(first(&scroll, 7), "line 800");
+        assert!(scroll.has_page(7) && !scroll.has_page(8));
+        assert_eq!(first(&scroll, usize::MAX), "line 800");
     }
 
     proptest! {

@@ -79,6 +79,7 @@ impl Hypervisor {
                 self.list();
             }
             Order::Exits => self.exits(),
+            Order::Log => SCREEN.lock().turn_log_back(),
             Order::Quit => self.quit = true,
         }
     }
