@@ -7,6 +7,7 @@
 //! - [`policy`] reads policies and tells what they say,
 //! - [`build`] makes the bare-metal binaries and keeps them by content,
 //! - [`debian`] fetches kernels that a policy names out of Debian's packages,
+//! - [`lab`] boots several and puts what was measured side by side,
 //! - [`image`] puts them on a disc that boots on any PC,
 //! - [`run`] boots them in QEMU or Bochs, relays the serial line, plays the script of
 //!   keys, and turns the end of the run into a report and an exit status.
@@ -20,6 +21,7 @@ pub mod cli;
 pub mod debian;
 pub mod failure;
 pub mod image;
+pub mod lab;
 pub mod policy;
 pub mod progress;
 pub mod run;

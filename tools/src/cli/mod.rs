@@ -9,6 +9,7 @@ use crate::bench::{self, BenchExits};
 use crate::build;
 use crate::failure::{Result, Status};
 use crate::image::{self, MakeImage};
+use crate::lab::compare::{self, Compare};
 use crate::policy::check::{self, Check};
 use crate::policy::diff::{self, Diff};
 use crate::policy::expand::{self, Expand};
@@ -45,6 +46,7 @@ enum Command {
     Check(Check),
     Expand(Expand),
     Diff(Diff),
+    Compare(Compare),
     Explain(Explain),
     Matrix(Matrix),
     /// Installs what is missing to build and boot, and nothing if nothing is
@@ -98,6 +100,7 @@ fn perform(command: &Command) -> Result<Status> {
         Command::Check(command) => check::run(&workspace, command),
         Command::Expand(command) => expand::run(&workspace, command),
         Command::Diff(command) => diff::run(&workspace, command),
+        Command::Compare(command) => compare::run(&workspace, command),
         Command::Explain(command) => explain::run(command),
         Command::Matrix(command) => matrix::run(&workspace, command),
         Command::Setup => {

@@ -39,7 +39,7 @@ pub fn run(workspace: &Workspace, command: &Diff) -> Result<Status> {
 }
 
 /// What differs, a line each, under a heading for each VM.
-fn policies(a: &Lowered, b: &Lowered) -> String {
+pub fn policies(a: &Lowered, b: &Lowered) -> String {
     let mut text = changes("", &settings(a), &settings(b));
     // Two policies with one VM each are about that VM, whatever its name.
     let pairs: Vec<(Option<&Vm>, Option<&Vm>)> = match (&a.vms[..], &b.vms[..]) {

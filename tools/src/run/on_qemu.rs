@@ -90,7 +90,7 @@ pub fn run(workspace: &Workspace, command: &RunQemu) -> Result<Status> {
                 &prepared.config,
                 &prepared.policy.linked_images(),
             )?,
-            cmdline: Some(prepared.words.clone()).filter(|words| !words.is_empty()),
+            cmdline: Some(words(&prepared, options)).filter(|words| !words.is_empty()),
             modules: modules.iter().map(module).collect::<Result<_>>()?,
         }
     };
@@ -113,6 +113,20 @@ pub fn run(workspace: &Workspace, command: &RunQemu) -> Result<Status> {
     say(&options.announcement(&prepared.what));
     let (ending, com2) = super::boot(|| launch.start(), options.plan(true))?;
     prepared.conclude(&ending, &com2, options.until())
+}
+
+/// The VMM's command line. Where instructions are counted it looks for the text of `--until`
+/// itself: this program would see it a little later, and never after as many of them.
+fn words(prepared: &Prepared, options: &Options) -> String {
+    let until = options.until().filter(|_| options.icount);
+    let until = until.map(|text| {
+        text.bytes().fold(String::from("until="), |hex, byte| {
+            format!("{hex}{byte:02x}")
+        })
+    });
+    let words = [Some(prepared.words.clone()), until];
+    let words = words.into_iter().flatten().filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// What UEFI keeps for itself.

@@ -1,12 +1,12 @@
 //! How a run ended, and the exit status that follows.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::records::Record;
 use crate::failure::Status;
 
 /// What ended the run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "by")]
 pub enum Ending {
     /// The emulator ended by itself.
@@ -28,6 +28,7 @@ pub enum Ending {
         number: u8,
     },
     /// Nobody reads the output any more.
+    #[default]
     OutputClosed,
 }
 

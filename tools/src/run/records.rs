@@ -88,6 +88,11 @@ pub enum Record {
         #[serde(default)]
         slowest_input_cycles: u64,
     },
+    /// The run as a whole ended.
+    Ran {
+        /// TSC ticks since the first VM could run.
+        cycles: u64,
+    },
     /// A VM ended.
     Ended {
         /// Its name.

@@ -1,13 +1,13 @@
 //! The end of a run for people (a table) and for programs (`--report`).
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::outcome::{Ending, Verdict};
 use super::records::{Detail, Exit, Record};
 use crate::table::{grouped, numbers};
 
 /// What one VM did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Vm {
     /// Its name in vm.toml.
     pub name: String,
@@ -16,10 +16,10 @@ pub struct Vm {
     /// Its exits; empty if the run ended before the VMM could tell.
     pub exits: Vec<Exit>,
     /// What they were about, where details are kept.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<Detail>,
     /// Exits whose subject found no place among the details.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub other_details: u64,
     /// Exits that served the VMM alone, such as the #DB after a step.
     pub own_exits: u64,
@@ -34,7 +34,7 @@ pub struct Vm {
 }
 
 /// How a VM ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct End {
     /// `power-off`, `halted`, `crashed`, `stopped` or `reset`.
     pub how: String,
@@ -45,7 +45,7 @@ pub struct End {
 }
 
 /// The bare VMRUN loop.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Floor {
     /// How often it went round.
     pub rounds: u64,
@@ -54,7 +54,7 @@ pub struct Floor {
 }
 
 /// What `--report` writes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Report {
     /// The exit status of the command.
     pub status: u8,
@@ -68,6 +68,9 @@ pub struct Report {
     pub vmm_bytes: Option<u64>,
     /// TSC ticks from the boot loader's hand-over to the VMM's end.
     pub ticks: Option<u64>,
+    /// TSC ticks from when the first VM could run to the end of the run; none if the VMM was not
+    /// asked to end.
+    pub cycles: Option<u64>,
     /// What the bare VMRUN loop took, if the VMM was asked to run it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub floor: Option<Floor>,
@@ -85,6 +88,7 @@ impl Report {
             tsc_hz: None,
             vmm_bytes: None,
             ticks: None,
+            cycles: None,
             floor: None,
             vms: Vec::new(),
         };
@@ -142,6 +146,7 @@ impl Report {
                     });
                 }
                 Record::Done { ticks, .. } => report.ticks = *ticks,
+                Record::Ran { cycles } => report.cycles = Some(*cycles),
                 Record::Refused { .. } | Record::Panic { .. } | Record::Unknown => {}
             }
         }

@@ -12,6 +12,7 @@ mod binary;
 mod change;
 mod cleaning_up;
 mod command_line;
+mod comparing;
 mod counting;
 mod denials;
 mod editor;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         binary::trials(),
         cleaning_up::trials(),
         command_line::trials(),
+        comparing::trials(),
         counting::trials(),
         denials::trials(),
         editor::slow_trials(),

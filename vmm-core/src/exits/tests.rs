@@ -90,6 +90,8 @@ fn guest(policy: &'static VmPolicy, code: &[u8]) -> Instance {
         clock: GuestClock::start(Tsc::new(1_000_000_000).unwrap()),
         stats: Stats::new(books()),
         denials: Denials::default(),
+        marker: None,
+        is_marked: false,
         line: Line::default(),
         state: State::Runnable,
         paused: false,

@@ -49,8 +49,8 @@ impl Hypervisor {
     }
 
     /// All VMs are off, or the person wants it so: the counts of those that live, and the
-    /// status, for which living is no fault.
-    pub(super) fn finish(mut self) -> ! {
+    /// status, for which living is no fault. `ran`: TSC ticks of the whole run.
+    pub(super) fn finish(mut self, ran: u64) -> ! {
         self.paint();
         self.unload();
         self.keep_accounts();
@@ -61,6 +61,7 @@ impl Hypervisor {
                 send_exits(guest);
             }
         }
+        record::send("ran", |record| record.number("cycles", ran));
         let is_intact = self.look_at_canary();
         let mut ends = self.guests.iter().filter_map(|guest| guest.ended);
         ending::done(if is_intact && ends.all(How::is_good) {

@@ -35,6 +35,7 @@ use crate::svm::instructions::{self, FxImage, clgi, vmload, vmsave};
 use crate::svm::switch;
 use crate::vm::Instance;
 use crate::vm::create::{book, piece};
+use crate::vm::marker::Marker;
 use crate::warn;
 use guest::{Guest, Life};
 use routes::Routes;
@@ -115,6 +116,8 @@ struct Hypervisor {
     /// Who has been typed to, and has had no turn since.
     typed_to: Option<usize>,
     quit: bool,
+    /// The text of a guest at which the run ends.
+    marker: Option<Marker>,
     routes: Routes,
     /// When the current turn ends, and when the screen is painted next: ns of [`Self::now`].
     turn_ends: u64,
@@ -167,6 +170,7 @@ impl Hypervisor {
             chord: Chord::default(),
             typed_to: None,
             quit: false,
+            marker: None,
             routes,
             turn_ends: 0,
             paint_at: 0,
@@ -183,6 +187,7 @@ impl Hypervisor {
     }
 
     fn run(mut self) -> ! {
+        let began = tsc::now();
         loop {
             let lines = irq::window(Held::ByGif);
             self.serve(lines);
@@ -197,7 +202,7 @@ impl Hypervisor {
             let all_off = self.guests.iter().all(|guest| guest.life.is_none());
             // Whoever is at the console may yet start one.
             if self.quit || all_off && !self.keys.is_open() {
-                self.finish();
+                self.finish(tsc::now().wrapping_sub(began));
             }
             let stay = now < self.turn_ends;
             let guests = &self.guests;
@@ -251,6 +256,7 @@ impl Hypervisor {
         unsafe { switch::run(instance) };
         let ticks = tsc::now().wrapping_sub(started);
         instance.vm.stats.run_cycles += ticks;
+        self.quit |= instance.vm.is_marked;
         let weight = instance.vm.policy.weight;
         let retry_soon = instance.vm.retry_soon;
         self.guests[index].account.run_cycles.add(ticks);

@@ -21,6 +21,7 @@ use crate::svm::tsc_aux::TscAux;
 use crate::vm::Instance;
 use crate::vm::create::{self, Surroundings, TooLittleMemory, piece};
 use crate::vm::loader;
+use crate::vm::marker::Marker;
 use crate::vm::stats::Books;
 
 /// Refuses to run a VM that relies on what this CPU lacks, naming the line that does.
@@ -48,6 +49,12 @@ impl Hypervisor {
     /// lacks the memory for that is refused.
     pub(super) fn create_vms(&mut self, images: &'static [Option<&'static [u8]>]) {
         let asked = accounts::asked_for(&self.machine.boot.command_line);
+        self.marker = self
+            .machine
+            .boot
+            .command_line
+            .split_ascii_whitespace()
+            .find_map(|word| Marker::from_hex(word.strip_prefix("until=")?));
         for (index, policy) in self.policy.vms.iter().enumerate() {
             let linked = images.get(index).copied().flatten();
             let files = Files::find(policy, linked, &self.machine.boot.modules);
@@ -112,7 +119,9 @@ impl Hypervisor {
             books: guest.books,
         };
         let instance = create::create(policy, files.map_err(|missing| *missing), &mut around)?;
-        guest.life = Some(place(instance, &mut self.machine.frames)?);
+        let life = place(instance, &mut self.machine.frames)?;
+        life.instance.vm.marker.clone_from(&self.marker);
+        guest.life = Some(life);
         guest.ended = None;
         guest.account.lives.add(1);
         info!(

@@ -111,6 +111,8 @@ pub fn create(
         clock: GuestClock::start(around.tsc),
         stats: Stats::new(around.books),
         denials: Denials::default(),
+        marker: None,
+        is_marked: false,
         line: Line::default(),
         state: State::Runnable,
         paused: false,

@@ -7,6 +7,7 @@ pub mod denials;
 pub mod fault;
 pub mod line;
 pub mod loader;
+pub mod marker;
 pub mod memory;
 pub mod operand;
 pub mod stats;
@@ -27,6 +28,7 @@ use clock::GuestClock;
 use cpuid::CpuidModel;
 use denials::Denials;
 use line::Line;
+use marker::Marker;
 use memory::GuestMemory;
 use stats::Stats;
 
@@ -66,6 +68,10 @@ pub struct Vm {
     pub denials: Denials,
     /// What it sends over its UART, until that is a line.
     pub line: Line,
+    /// The text at which the run ends, if it is this VM's to say.
+    pub marker: Option<Marker>,
+    /// It has said it.
+    pub is_marked: bool,
     /// Whether it can run, while it lives.
     pub state: State,
     /// Whether a person has paused it. Its clock stands meanwhile.
@@ -164,9 +170,17 @@ impl Vm {
     /// line. A byte that begins one is news to the scheduler, which sends it should no more come.
     pub fn transmit(&mut self, byte: u8) -> Outcome {
         let begins = self.line.is_empty();
-        if self.line.push(byte) {
+        let ends_run = self.marker.as_mut().is_some_and(|marker| marker.hear(byte));
+        if ends_run {
+            self.is_marked = true;
+        }
+        if self.line.push(byte) || ends_run {
             self.send_line();
-            Outcome::Resume
+            if ends_run {
+                Outcome::Leave
+            } else {
+                Outcome::Resume
+            }
         } else if begins {
             Outcome::Leave
         } else {
