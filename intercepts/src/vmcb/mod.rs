@@ -204,6 +204,13 @@ impl Vmcb {
         }
     }
 
+    /// The VMCB that these bytes are.
+    pub const fn from_bytes(bytes: &[u8; 4096]) -> Self {
+        // SAFETY: the structure is 4096 bytes of integers, for which any bytes are a valid
+        // value; reading makes no demand on their alignment.
+        unsafe { core::ptr::from_ref(bytes).cast::<Vmcb>().read_unaligned() }
+    }
+
     /// The bytes as the CPU sees them.
     pub const fn bytes(&self) -> &[u8; 4096] {
         // SAFETY: the structure is 4096 bytes long; its fields, integers all, leave no gap
@@ -293,6 +300,7 @@ mod tests {
         assert_eq!(bytes[0x58..0x5c], [1, 2, 3, 4]);
         assert_eq!((bytes[0x418], bytes[0x6e0]), (7, 9));
         assert_eq!(bytes.iter().filter(|byte| **byte != 0).count(), 6);
+        assert_eq!(Vmcb::from_bytes(bytes).bytes(), bytes);
     }
 
     #[test]

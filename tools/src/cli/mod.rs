@@ -15,6 +15,7 @@ use crate::policy::diff::{self, Diff};
 use crate::policy::expand::{self, Expand};
 use crate::policy::explain::{self, Explain};
 use crate::progress::{produce, say, tell};
+use crate::reference::command::{self as vmcb_docs, VmcbDocs};
 use crate::run::guest::{self, RunGuest};
 use crate::run::matrix::{self, Matrix};
 use crate::run::on_bochs::{self, RunBochs};
@@ -49,6 +50,7 @@ enum Command {
     Compare(Compare),
     Explain(Explain),
     Matrix(Matrix),
+    VmcbDocs(VmcbDocs),
     /// Installs what is missing to build and boot, and nothing if nothing is
     Setup,
 }
@@ -103,6 +105,7 @@ fn perform(command: &Command) -> Result<Status> {
         Command::Compare(command) => compare::run(&workspace, command),
         Command::Explain(command) => explain::run(command),
         Command::Matrix(command) => matrix::run(&workspace, command),
+        Command::VmcbDocs(command) => vmcb_docs::run(&workspace, command),
         Command::Setup => {
             setup::ensure(&workspace, &[Need::LibrarySources, Need::Emulator])?;
             say("nothing is missing");

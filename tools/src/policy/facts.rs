@@ -4,8 +4,7 @@
 use std::sync::LazyLock;
 
 use intercepts::{
-    Action, Advance, CPUID_FEATURES, EXITS, Exit, FEATURES, Finish, Intercept, MSRS, Owner,
-    Register, Timing, VECTORS, vmcb,
+    Action, CPUID_FEATURES, EXITS, Exit, FEATURES, Finish, Intercept, MSRS, Register, VECTORS, vmcb,
 };
 use vmm_config::Severity;
 use vmm_config::machine::MACHINES;
@@ -14,6 +13,8 @@ use vmm_config::rules::RULES;
 use vmm_config::words::{
     Counters, Device, Flush, Halted, IoAction, LogLevel, MsrAction, Test, Then, Word,
 };
+
+use crate::reference::model::{owner, rip};
 
 /// Something that can be explained.
 #[derive(Debug)]
@@ -87,13 +88,6 @@ fn exit(exit: &Exit) -> Fact {
         .filter(|action| exit.accepts(*action))
         .map(Action::name)
         .collect();
-    let owner = match exit.owner {
-        Owner::Policy => "the policy alone",
-        Owner::Floor => "the isolation floor: always intercepted",
-        Owner::Vmm => "the VMM, for interrupts",
-        Owner::NestedPaging => "nested paging",
-        Owner::ShadowPaging => "shadow paging",
-    };
     let mut lines = vec![
         format!("when       {}", exit.trigger),
         format!("cause      {cause}"),
@@ -103,7 +97,7 @@ fn exit(exit: &Exit) -> Fact {
         format!("unasked    {}", exit.default.name()),
         format!("count by   {}", finish(exit.finish)),
         format!("RIP        {}", rip(exit)),
-        format!("belongs to {owner}"),
+        format!("belongs to {}", owner(exit.owner)),
         format!("manual     APM volume 2, {}", exit.section),
     ];
     if let Some(feature) = exit.feature {
@@ -133,23 +127,6 @@ fn finish(finish: Finish) -> &'static str {
         Finish::Step => "a single step of the guest with the intercept off",
         Finish::None => "nothing: it cannot be counted",
     }
-}
-
-fn rip(exit: &Exit) -> String {
-    let points = match exit.timing {
-        Timing::Fault => "at the instruction",
-        Timing::Trap => "behind the instruction",
-        Timing::Event => "between instructions",
-    };
-    let advance = match exit.advance {
-        Advance::Opcode(bytes) => {
-            format!("; moved by nRIP, else by prefixes and {bytes} opcode bytes")
-        }
-        Advance::Decode => "; moved by nRIP, else by the decoder".to_owned(),
-        Advance::ExitInfo2 => "; the next one is in EXITINFO2".to_owned(),
-        Advance::Stay => String::new(),
-    };
-    format!("{points}{advance}")
 }
 
 fn fields() -> impl Iterator<Item = Fact> {

@@ -1,0 +1,190 @@
+//! What a policy makes of a VMCB: the values of fields, the lines that set them, and what handles
+//! each exit.
+
+use intercepts::{VECTORS, vmcb};
+use schemars::JsonSchema;
+use serde::Serialize;
+use vmm_config::Lowered;
+use vmm_config::lowered::{FieldValue, Gate, Handler, Origin, Vm};
+
+use super::model::{code, hex};
+
+/// A policy laid over the reference.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct PolicyView {
+    /// The policy's file.
+    pub file: String,
+    /// Its VMs.
+    pub vms: Vec<VmView>,
+}
+
+/// One VM of a policy.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct VmView {
+    /// Its name.
+    pub name: String,
+    /// The fields that are not zero when the VM starts, as far as the policy and the VMM's
+    /// defaults decide them.
+    pub fields: Vec<ValueView>,
+    /// The exits that are handled.
+    pub exits: Vec<GateView>,
+}
+
+/// The value of a field, and why.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ValueView {
+    /// The field.
+    pub field: &'static str,
+    /// Its value; none where only the running VMM knows it.
+    pub value: Option<String>,
+    /// What makes up the value.
+    pub parts: Vec<PartView>,
+}
+
+/// Something that a field holds, and where it is said.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct PartView {
+    /// In words.
+    pub what: String,
+    /// The line of the policy; none for what holds unasked.
+    pub line: Option<usize>,
+    /// What stands on that line, or who else decides.
+    pub text: String,
+}
+
+/// An exit, and what handles it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct GateView {
+    /// The exit's name.
+    pub exit: &'static str,
+    /// Its code.
+    pub code: String,
+    /// The function that handles it, or the exception that is injected.
+    pub handler: String,
+    /// The line of the policy; none for a default of the VMM.
+    pub line: Option<usize>,
+    /// What stands on that line, or who else decides.
+    pub text: String,
+}
+
+/// Lays a policy over the reference.
+pub fn view(policy: &Lowered) -> PolicyView {
+    PolicyView {
+        file: policy.source.name.to_string(),
+        vms: policy.vms.iter().map(vm).collect(),
+    }
+}
+
+fn vm(vm: &Vm) -> VmView {
+    let mut fields: Vec<ValueView> = vm.vmcb.iter().map(|field| value(vm, field)).collect();
+    fields.extend(AT_RUN_TIME.iter().filter_map(|(name, needs_npt, what)| {
+        (vm.npt || !needs_npt).then(|| ValueView {
+            field: name,
+            value: None,
+            parts: vec![PartView {
+                what: (*what).to_owned(),
+                line: None,
+                text: "the VMM, when the VM starts".to_owned(),
+            }],
+        })
+    }));
+    fields.sort_by_key(|value| vmcb::field(value.field).map(|field| field.offset));
+    VmView {
+        name: vm.name.clone(),
+        fields,
+        exits: vm.gates.iter().map(gate).collect(),
+    }
+}
+
+/// What the VMM writes when a VM starts: field, whether only with nested paging, and what.
+const AT_RUN_TIME: [(&str, bool, &str); 7] = [
+    ("iopm_base_pa", false, "the VM's map of ports"),
+    ("msrpm_base_pa", false, "the VM's map of MSRs"),
+    (
+        "tlb_control",
+        false,
+        "1 at the first entry, then as translations change",
+    ),
+    ("vintr", false, "V_INTR_MASKING"),
+    ("nested_cr3", true, "the VM's nested page table"),
+    ("efer", false, "SVME, whatever the guest is told"),
+    ("g_pat", true, "the PAT after a reset"),
+];
+
+fn value(vm: &Vm, field: &FieldValue) -> ValueView {
+    let key = match field.field.name {
+        "guest_asid" => Some("asid"),
+        "tsc_offset" => Some("tsc_offset"),
+        "nested_control" => Some("npt"),
+        _ => None,
+    };
+    let origin = key.and_then(|key| vm.origins.get(key));
+    let mut parts: Vec<PartView> = field
+        .intercepts
+        .iter()
+        .map(|bit| {
+            let gate = vm.gates.iter().find(|gate| gate.exit.code == bit.exit.code);
+            let origin = gate.and_then(|gate| gate.origin.as_ref());
+            part(
+                format!("bit {}: {}", bit.bit, bit.exit.name),
+                origin,
+                super::model::owner(bit.exit.owner),
+            )
+        })
+        .collect();
+    if let Some(key) = key {
+        let what = match key {
+            "npt" => "NP_ENABLE".to_owned(),
+            "tsc_offset" => format!("{} ticks", vm.tsc_offset),
+            _ => field.value.to_string(),
+        };
+        parts.push(part(what, origin, "by default"));
+    }
+    ValueView {
+        field: field.field.name,
+        value: Some(hex(field.value.into(), field.field.bytes)),
+        parts,
+    }
+}
+
+fn part(what: String, origin: Option<&Origin>, unasked: &str) -> PartView {
+    PartView {
+        what,
+        line: origin.map(|origin| origin.line),
+        text: origin.map_or_else(|| unasked.to_owned(), |origin| origin.text.to_string()),
+    }
+}
+
+fn gate(gate: &Gate) -> GateView {
+    let mut handlers: Vec<String> = gate.rules.iter().map(|rule| name(&rule.handler)).collect();
+    handlers.push(name(&gate.handler));
+    handlers.dedup();
+    let origin = gate.origin.as_ref();
+    GateView {
+        exit: gate.exit.name,
+        code: code(gate.exit),
+        handler: handlers.join(", else "),
+        line: origin.map(|origin| origin.line),
+        text: origin.map_or_else(
+            || super::model::owner(gate.exit.owner).to_owned(),
+            |origin| origin.text.to_string(),
+        ),
+    }
+}
+
+/// What handles an exit, as its path in the source.
+fn name(handler: &Handler) -> String {
+    match handler {
+        Handler::Vmm { module, function } => format!("exits::{module}::{function}"),
+        Handler::User(name) => format!("handlers::{name}"),
+        Handler::Inject { vector, error } => {
+            let mnemonic = VECTORS
+                .get(usize::from(*vector))
+                .map_or("an exception", |(_, mnemonic)| mnemonic);
+            error.map_or_else(
+                || format!("injects {mnemonic}"),
+                |error| format!("injects {mnemonic}({error:#x})"),
+            )
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! `cargo vmcb-docs`: what it writes is current, keeps to its schema, and reads what a VMCB holds.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn vmcb_docs(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_vmm"))
+        .arg("vmcb-docs")
+        .args(arguments)
+        .current_dir(workspace())
+        .output()
+        .expect("the program starts")
+}
+
+#[track_caller]
+fn said(arguments: &[&str]) -> String {
+    let finished = vmcb_docs(arguments);
+    assert_eq!(finished.status.code(), Some(0), "{}", talk(&finished));
+    String::from_utf8(finished.stdout).expect("text")
+}
+
+fn talk(finished: &Output) -> String {
+    String::from_utf8_lossy(&finished.stderr).into_owned()
+}
+
+/// After a change that is meant, `UPDATE_DOCS=1 cargo test -p tools --test reference` writes
+/// the files anew.
+#[test]
+fn the_reference_in_docs_is_current() {
+    for (format, file) in [("md", "docs/vmcb.md"), ("schema", "docs/vmcb.schema.json")] {
+        let text = said(&["--bare", "--format", format]);
+        let file = workspace().join(file);
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&file, &text).expect("the document is written");
+        }
+        let kept = std::fs::read_to_string(&file).expect("the document");
+        assert!(
+            kept == text,
+            "{} is not what `cargo vmcb-docs --bare --format {format}` writes",
+            file.display()
+        );
+    }
+}
+
+#[test]
+fn the_data_keeps_to_its_schema() {
+    let data: Value = serde_json::from_str(&said(&["--format", "json"])).expect("JSON");
+    let schema: Value = serde_json::from_str(&said(&["--format", "schema"])).expect("JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let errors: Vec<String> = validator
+        .iter_errors(&data)
+        .map(|error| error.to_string())
+        .collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+    assert_eq!(data["policies"][0]["file"], "vm.toml");
+}
+
+#[test]
+fn a_policy_laid_over_names_value_line_and_handler() {
+    let text = said(&["--config", "policies/watch-paging.toml"]);
+    let line = |what: &str| text.lines().find(|line| line.contains(what));
+    let bit = line("bit 3: cr3.write").expect("the bit");
+    assert!(bit.contains("policies/watch-paging.toml:"), "{bit}");
+    let handler = line("`exits::cr::emulate`").expect("the handler");
+    assert!(handler.contains("watch-paging.toml:"), "{handler}");
+}
+
+#[test]
+fn a_folder_gets_every_format_and_an_ending_names_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    said(&["-o", &format!("{}/", folder.path().display())]);
+    for name in [
+        "vmcb.md",
+        "vmcb.html",
+        "vmcb.json",
+        "vmcb.csv",
+        "vmcb.schema.json",
+    ] {
+        assert!(path(name).exists(), "{name}");
+    }
+    said(&["--bare", "-o", &path("table.csv").to_string_lossy()]);
+    let table = std::fs::read_to_string(path("table.csv")).expect("a table");
+    assert!(table.starts_with("kind,of,place"), "{table}");
+    let page = std::fs::metadata(path("vmcb.html")).expect("the page");
+    assert!(page.len() < 1 << 20, "the page weighs {} bytes", page.len());
+
+    let lost = vmcb_docs(&["-o", &path("what.pdf").to_string_lossy()]);
+    assert_eq!(lost.status.code(), Some(2));
+    assert!(talk(&lost).contains("--format"), "{}", talk(&lost));
+}
+
+#[test]
+fn a_value_is_read_in_words_and_a_slip_is_answered() {
+    let text = said(&["--decode", "intercepts3=0x0800_0001", "ioio.info1=3f80041h"]);
+    for part in ["27  ioio: IN, OUT", "0  intr", "PORT = 0x3f8", "IN or INS"] {
+        assert!(text.contains(part), "no {part:?} in\n{text}");
+    }
+    for (wrong, hint) in [
+        ("vintrr=1", "did you mean `vintr`?"),
+        ("vintr=x", "write 0x1f"),
+        ("cpl=0x100", "does not fit"),
+        ("no/such/file", "cannot read"),
+    ] {
+        let finished = vmcb_docs(&["--decode", wrong]);
+        assert_eq!(finished.status.code(), Some(2), "{wrong}");
+        assert!(talk(&finished).contains(hint), "{}", talk(&finished));
+    }
+}
+
+#[test]
+fn a_dump_is_read_from_standard_input_with_what_vmrun_would_say() {
+    let mut reader = Command::new(env!("CARGO_BIN_EXE_vmm"))
+        .args(["vmcb-docs", "--decode", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut dump = [0u8; 4096];
+    dump[0x58] = 1;
+    dump[0x4d1] = 0x10;
+    reader
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(&dump)
+        .expect("a dump");
+    let finished = reader.wait_with_output().expect("an end");
+    let text = String::from_utf8_lossy(&finished.stdout);
+    for part in [
+        "058h guest_asid = 0x00000001",
+        "12  SVME",
+        "VMRUN would refuse this VMCB: intercept_misc2: VMRUN must be intercepted",
+    ] {
+        assert!(text.contains(part), "no {part:?} in\n{text}");
+    }
+}
