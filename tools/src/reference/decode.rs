@@ -183,6 +183,8 @@ mod tests {
     static REFERENCE: LazyLock<Reference> = LazyLock::new(|| Reference::new(Vec::new()));
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
         #[test]
         fn putting_together_what_was_cut_gives_the_value_again(bytes in any::<[u8; 16]>()) {
             for subject in subjects(&REFERENCE) {

@@ -210,6 +210,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
         #[test]
         fn any_4096_bytes_survive_being_cut_and_put_together(bytes in vec(any::<u8>(), BYTES)) {
             let vmcb: [u8; BYTES] = bytes.clone().try_into().unwrap();

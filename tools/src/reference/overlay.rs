@@ -77,8 +77,10 @@ pub fn view(policy: &Lowered) -> PolicyView {
 
 fn vm(vm: &Vm) -> VmView {
     let mut fields: Vec<ValueView> = vm.vmcb.iter().map(|field| value(vm, field)).collect();
-    fields.extend(AT_RUN_TIME.iter().filter_map(|(name, needs_npt, what)| {
-        (vm.npt || !needs_npt).then(|| ValueView {
+    let at_run_time = AT_RUN_TIME
+        .iter()
+        .filter(|(_, needs_npt, _)| vm.npt || !needs_npt)
+        .map(|(name, _, what)| ValueView {
             field: name,
             value: None,
             parts: vec![PartView {
@@ -86,8 +88,8 @@ fn vm(vm: &Vm) -> VmView {
                 line: None,
                 text: "the VMM, when the VM starts".to_owned(),
             }],
-        })
-    }));
+        });
+    fields.extend(at_run_time);
     fields.sort_by_key(|value| vmcb::field(value.field).map(|field| field.offset));
     VmView {
         name: vm.name.clone(),

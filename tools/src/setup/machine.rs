@@ -16,6 +16,8 @@ pub const BOCHS: &str = "bochs";
 pub const BOCHS_BIOS: &str = "/usr/share/bochs/BIOS-bochs-latest";
 /// The BIOS of its graphics card.
 pub const BOCHS_VGA_BIOS: &str = "/usr/share/bochs/VGABIOS-lgpl-latest";
+/// The browser that tests pages.
+pub const BROWSER: &str = "chromium";
 /// UEFI for QEMU.
 pub const UEFI_FIRMWARE: &str = "/usr/share/ovmf/OVMF.fd";
 /// Where GRUB keeps its platforms.

@@ -34,6 +34,8 @@ pub enum Need {
     Bochs,
     /// Node.js with its package manager.
     Node,
+    /// A browser that runs without a screen, to test pages with.
+    Browser,
 }
 
 impl Need {
@@ -49,6 +51,7 @@ impl Need {
                 machine::are_programs(&machine::IMAGE_TOOLS)
                     && machine::are_there(&machine::GRUB_PARTS)
             }
+            Need::Browser => machine::are_programs(&[machine::BROWSER]),
             Need::Bochs => {
                 machine::are_programs(&[machine::BOCHS])
                     && machine::are_there(&[machine::BOCHS_BIOS, machine::BOCHS_VGA_BIOS])

@@ -103,6 +103,7 @@ pub fn packages(needs: &[Need]) -> Vec<&'static str> {
             ],
             Need::Bochs => &["bochs", "bochsbios", "vgabios"],
             Need::Node => &["nodejs", "npm"],
+            Need::Browser => &["chromium"],
         })
         .copied()
         .collect()
@@ -143,6 +144,7 @@ pub fn describe(need: Need) -> String {
         }
         Need::Bochs => "Bochs, another PC that Tollgate boots on, with its BIOS".into(),
         Need::Node => "Node.js and npm, which run an editor's language server in the tests".into(),
+        Need::Browser => "Chromium, in which the reference's page is tested".into(),
     }
 }
 
@@ -174,6 +176,7 @@ fn advice(machine: &Machine, missing: &[Need]) -> String {
             }
             Need::Bochs => "\n  install Bochs with SVM, and its BIOS files in /usr/share/bochs",
             Need::Node => "\n  install Node.js with npm",
+            Need::Browser => "\n  install Chromium with this system's package manager",
         });
     }
     text

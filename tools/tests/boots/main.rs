@@ -8,6 +8,7 @@ mod bad_guests;
 mod bad_input;
 mod bare_machine;
 mod binary;
+mod browser;
 #[path = "../../../vmm-config/tests/change/mod.rs"]
 mod change;
 mod cleaning_up;
@@ -29,6 +30,7 @@ mod ledger;
 mod mutants;
 mod on_a_terminal;
 mod policies;
+mod register_browser;
 mod setting_up;
 mod several_vms;
 mod shipped_policies;
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         ledger::trials(),
         on_a_terminal::trials(),
         policies::trials(),
+        register_browser::trials(),
         setting_up::trials(),
         several_vms::trials(),
         shipped_policies::trials(),

@@ -168,7 +168,6 @@ box.addEventListener("input", () => {
 box.addEventListener("keydown", (event) => {
   const results = [...main.querySelectorAll(".results a")];
   if (event.key === "Enter" && results.length) location.hash = results[0].hash;
-  if (event.key === "ArrowDown" && results.length) { results[0].focus(); event.preventDefault(); }
 });
 addEventListener("keydown", (event) => {
   const writes = /^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement.tagName);
@@ -179,7 +178,8 @@ addEventListener("keydown", (event) => {
   }
   const results = [...main.querySelectorAll(".results a")];
   const at = results.indexOf(document.activeElement);
-  if (at >= 0 && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
+  const isIn = at >= 0 || (document.activeElement === box && results.length && event.key === "ArrowDown");
+  if (isIn && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
     (results[at + (event.key === "ArrowDown" ? 1 : -1)] ?? box).focus();
     event.preventDefault();
   }

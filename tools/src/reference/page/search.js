@@ -44,7 +44,7 @@ function makeIndex() {
     const name = field.reserved ? `reserved ${offsetName(field.offset)}` : field.name;
     add("field", `#f/${field.name}`, name, [field.name, at],
       `VMCB ${offsetName(field.offset)}, ${field.bytes} bytes: ${field.meaning}`,
-      `vmcb offset ${field.demands.join(" ")} ${allBits(field.bits)} ${policyText(field.name)}`);
+      `vmcb offset ${field.demands.join(" ")} ${allBits(field.bits.filter((row) => !exitByName.has(row.name)))} ${policyText(field.name)}`);
     for (const row of field.bits) {
       if (row.name === null || exitByName.has(row.name)) continue;
       add("bit", `#f/${field.name}`, `${field.name}.${row.name}`, [row.name],
