@@ -21,6 +21,8 @@ pub enum Command {
     Demo,
     /// Time single instructions.
     Bench,
+    /// Walk through paging at random.
+    Stress,
     /// Clear the screen.
     Clear,
     /// Read a port's byte.
@@ -87,6 +89,7 @@ pub const HELP: &[(&str, &str)] = &[
     ("exercise", "run every instruction of the exercise"),
     ("demo", "show what this kernel can do"),
     ("bench", "time single instructions"),
+    ("stress", "walk through paging at random, and compare"),
     ("clear", "clear the screen"),
     ("in PORT", "read a port's byte"),
     ("out PORT VALUE", "write a port's byte"),
@@ -131,6 +134,7 @@ fn read(name: &str, arguments: [Option<&str>; 2]) -> Option<Command> {
         ("exercise", [None, None]) => Command::Exercise,
         ("demo", [None, None]) => Command::Demo,
         ("bench", [None, None]) => Command::Bench,
+        ("stress", [None, None]) => Command::Stress,
         ("clear", [None, None]) => Command::Clear,
         ("halt", [None, None]) => Command::Halt,
         ("spin", [None, None]) => Command::Spin,

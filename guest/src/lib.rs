@@ -20,6 +20,7 @@ pub mod page;
 pub mod ring;
 pub mod screen;
 pub mod size;
+pub mod stress;
 pub mod timer;
 pub mod trap;
 pub mod words;

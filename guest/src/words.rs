@@ -3,7 +3,7 @@
 use crate::timer::{DEFAULT_HZ, HIGHEST_HZ, LOWEST_HZ};
 
 /// The words that mean something, for people.
-pub const KNOWN_WORDS: &str = "known are demo, exercise, bench, hz=19 to hz=10000";
+pub const KNOWN_WORDS: &str = "known are demo, exercise, bench, stress, hz=19 to hz=10000";
 
 /// What to do after starting up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -17,6 +17,8 @@ pub enum Task {
     Exercise,
     /// Time single instructions, then power off.
     Bench,
+    /// Walk through paging at random, then power off.
+    Stress,
 }
 
 /// A command line, understood.
@@ -43,6 +45,7 @@ pub fn parse(cmdline: &str) -> Words<'_> {
             "demo" => words.task = Task::Demo,
             "exercise" => words.task = Task::Exercise,
             "bench" => words.task = Task::Bench,
+            "stress" => words.task = Task::Stress,
             _ => match rate(word) {
                 Some(hz) => words.hz = hz,
                 None if index == 0 => {}

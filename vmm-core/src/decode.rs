@@ -5,6 +5,7 @@
 //! the caller's, and so are the checks that the CPU makes before it executes.
 
 mod address;
+pub mod glance;
 
 #[cfg(test)]
 mod tests;

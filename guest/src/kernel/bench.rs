@@ -1,11 +1,14 @@
 //! What single instructions cost: short loops, timed by the time-stamp counter.
 //!
-//! Each loop is the instruction, a decrement and a jump. Interrupts are off meanwhile.
+//! Each loop is the instruction, a decrement and a jump; then come rounds through paging.
+//! Interrupts are off meanwhile.
 
 use core::arch::asm;
 
 use super::console::println;
-use super::{cpu, port};
+use super::{Kernel, cpu, port};
+
+mod paging;
 
 const ROUNDS: u32 = 10_000;
 
@@ -45,7 +48,7 @@ const PIT_COUNTER: u32 = 0x40;
 const EFER: u32 = 0xc000_0080;
 
 /// Times each instruction and prints a line: name, rounds, ticks.
-pub fn run() {
+pub fn run(kernel: &mut Kernel) {
     cpu::disable_interrupts();
     let mask = port::read(PIC_MASK as u16);
     // With every line masked, no tick that comes meanwhile is in the figures.
@@ -66,6 +69,9 @@ pub fn run() {
         loop_of!("rdmsr", eax = 0, ecx = EFER, edx = 0)
     });
     report("RDTSC", || loop_of!("rdtsc", eax = 0, ecx = 0, edx = 0));
+    if paging::run(kernel).is_err() {
+        println!("bench: too little memory for the paging rounds");
+    }
     port::write(PIC_MASK as u16, mask);
     cpu::enable_interrupts();
 }
@@ -73,5 +79,10 @@ pub fn run() {
 /// Runs `timed` once to warm up and once to count.
 fn report(name: &str, timed: impl Fn() -> u64) {
     timed();
-    println!("~ bench: {name}: {ROUNDS} rounds, {} ticks", timed());
+    tell(name, ROUNDS, timed());
+}
+
+/// The line of a figure.
+fn tell(name: &str, rounds: u32, ticks: u64) {
+    println!("~ bench: {name}: {rounds} rounds, {ticks} ticks");
 }

@@ -22,6 +22,7 @@ mod port;
 mod power;
 mod serial;
 mod shell;
+mod stress;
 mod table;
 mod task;
 mod vga;
@@ -113,7 +114,8 @@ extern "C" fn kernel_main(magic: u32, info: u32) -> ! {
         Task::Shell => shell::run(&mut kernel),
         Task::Demo => demo::run(&mut kernel),
         Task::Exercise => exercise::run(&mut kernel),
-        Task::Bench => bench::run(),
+        Task::Bench => bench::run(&mut kernel),
+        Task::Stress => stress::run(&mut kernel),
     }
     power::off()
 }

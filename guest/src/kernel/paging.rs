@@ -141,6 +141,15 @@ impl AddressSpace {
         page::translate(&IdentityTables(frames), self.directory, virt)
     }
 
+    /// The entry for the page of `virt`, if there is a table for it: mapped at its own address.
+    pub fn entry(&self, virt: u32, frames: &mut FrameBitmap<'static>) -> Option<*mut u32> {
+        let tables = IdentityTables(frames);
+        let table = tables
+            .read(self.directory, directory_index(virt))
+            .target()?;
+        Some((table + page::table_index(virt) * 4) as *mut u32)
+    }
+
     /// Shows `action` the physical address `phys` through a page mapped for the
     /// time being; the pointer is good for the rest of that frame.
     pub fn look<R>(

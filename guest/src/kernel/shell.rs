@@ -13,7 +13,7 @@ use super::exceptions::{attempt, describe_page_fault};
 use super::table::TablePointer;
 use super::{
     Kernel, bench, cpu, cpuid, demo, exercise, keyboard, pit, port, power, serial, show_regions,
-    vga,
+    stress, vga,
 };
 
 /// An address that no page is mapped at.
@@ -93,7 +93,8 @@ fn execute(command: Command, kernel: &mut Kernel) {
         Command::DivZero => divide_by_zero(),
         Command::Exercise => exercise::run(kernel),
         Command::Demo => demo::run(kernel),
-        Command::Bench => bench::run(),
+        Command::Bench => bench::run(kernel),
+        Command::Stress => stress::run(kernel),
         Command::Clear => vga::clear(),
         Command::In { port } => println!("~ in: port {port:x} reads {:02x}", port::read(port)),
         Command::Out { port, value } => port::write(port, value),

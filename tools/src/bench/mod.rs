@@ -1,9 +1,10 @@
 //! `cargo bench-exits`: what each gate costs, measured here and now.
 //!
-//! Two boots of one policy, and one with every gate up. Under `-icount shift=0,sleep=off` the time-stamp counter counts
+//! Boots of one policy under nested and under shadow paging, one with every gate up, and one of the
+//! bare machine. Under `-icount shift=0,sleep=off` the time-stamp counter counts
 //! instructions, to the instruction the same in every run; without it, it counts time, of which
-//! only the ratio to the bare VMRUN loop of the same run means anything. Both runs are `run-qemu`
-//! as a person would call it.
+//! only the ratio to the bare VMRUN loop of the same run means anything. Each boot is `run-qemu` or
+//! `run-guest` as a person would call it.
 
 mod figures;
 
@@ -16,7 +17,7 @@ use clap::Args;
 use crate::failure::{Doing, Failure, Result, Status};
 use crate::progress::{produce, say};
 use crate::table::{self, grouped};
-use figures::{Figures, Row};
+use figures::{Figures, Row, Run, Runs};
 
 const POLICY: &str = include_str!("bench.toml");
 /// The policy with the most rules that there is.
@@ -45,7 +46,24 @@ pub fn run(command: &BenchExits) -> Result<Status> {
     let crowded = folder.path().join("everything.toml");
     write(&crowded, &EVERYTHING.replace("\"exercise\"", "\"bench\""))?;
     let crowded = boot(&crowded, folder.path(), &["--icount"])?;
-    let figures = Figures::new(&counted, &timed, &crowded)?;
+    say("the same under shadow paging");
+    let shadow = folder.path().join("shadow.toml");
+    write(&shadow, &format!("{POLICY}npt        = false\n"))?;
+    let shadowed = boot(&shadow, folder.path(), &["--icount"])?;
+    let shadowed_timed = boot(&shadow, folder.path(), &[])?;
+    say("measuring time on the bare machine");
+    let bare = Run {
+        output: tool(folder.path(), "run-guest", &["--cmdline", "bench"])?,
+        report: serde_json::Value::Null,
+    };
+    let figures = Figures::new(&Runs {
+        counted: &counted,
+        timed: &timed,
+        crowded: &crowded,
+        shadowed: &shadowed,
+        shadowed_timed: &shadowed_timed,
+        bare: &bare,
+    })?;
 
     say("editing vm.toml and booting");
     // A comment nobody wrote before, so that nothing of it can be built already.
@@ -74,6 +92,7 @@ fn shown(figures: &Figures, first_line: f64) -> String {
             row.name.clone(),
             row.instructions.to_string(),
             row.crowded.to_string(),
+            row.shadowed.to_string(),
             format!("{:.2}", row.ratio),
             or_nothing(row.kvm.map(|kvm| kvm.to_string())),
         ]
@@ -83,6 +102,7 @@ fn shown(figures: &Figures, first_line: f64) -> String {
             "Round trip",
             "instructions",
             "every gate up",
+            "shadow paging",
             "time / floor",
             "KVM, instructions",
         ],
@@ -93,8 +113,14 @@ fn shown(figures: &Figures, first_line: f64) -> String {
          Instructions of the whole round trip, counters on, the guest's loop of two included; the\n\
          floor is a bare VMRUN loop with VMMCALL as guest. Every gate up: the same under\n\
          policies/count-everything.toml, which intercepts all that QEMU can. KVM: Linux 6.1 on QEMU 7.2's emulated\n\
-         EPYC, which has no nRIP, so that KVM decodes instructions in software there.\n\n\
+         EPYC, which has no nRIP, so that KVM decodes instructions in software there; its page fault and\n\
+         CR3 are with npt=0.\n\n\
+         Paging under nested paging: {} exits. Computing, in time of the bare machine's: {:.2} under nested\n\
+         paging, {:.2} under shadow paging.\n\
          The VMM's own memory: {} KiB. From vm.toml saved to the guest's first line: {first_line:.1} s.\n",
+        grouped(figures.paging_exits),
+        figures.computing[0],
+        figures.computing[1],
         grouped(figures.vmm_bytes / 1024),
     )
 }
@@ -112,18 +138,24 @@ fn boot(policy: &Path, folder: &Path, options: &[&str]) -> Result<figures::Run> 
     Ok(figures::Run { output, report })
 }
 
-/// This very program's `run-qemu`; its standard output.
+/// The VMM under a policy; its standard output.
 fn vmm(policy: &Path, folder: &Path, options: &[&str]) -> Result<String> {
+    let policy = policy.to_str().unwrap_or_default();
+    let words = [&["--config", policy], options].concat();
+    tool(folder, "run-qemu", &words)
+}
+
+/// A command of this very program; its standard output.
+fn tool(folder: &Path, command: &str, words: &[&str]) -> Result<String> {
     let program = std::env::current_exe().doing(|| "find this program".to_string())?;
     let finished = Command::new(program)
-        .args(["run-qemu", "--config"])
-        .arg(policy)
-        .args(options)
+        .arg(command)
+        .args(words)
         .current_dir(folder)
         .stdin(std::process::Stdio::null())
         .stderr(std::process::Stdio::inherit())
         .output()
-        .doing(|| "start run-qemu".to_string())?;
+        .doing(|| format!("start {command}"))?;
     if !finished.status.success() {
         return Err(Failure::host(format!(
             "the benchmark's boot ended with {}:\n{}",

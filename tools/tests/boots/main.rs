@@ -27,6 +27,7 @@ mod in_the_vmm;
 mod interrupts;
 mod isolation;
 mod ledger;
+mod modes;
 mod mutants;
 mod on_a_terminal;
 mod policies;
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         isolation::trials(),
         mutants::trials(),
         ledger::trials(),
+        modes::trials(),
         on_a_terminal::trials(),
         policies::trials(),
         register_browser::trials(),

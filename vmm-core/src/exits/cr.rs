@@ -4,6 +4,7 @@
 use intercepts::vmcb::validate;
 
 use super::{Outcome, unexpected};
+use crate::decode::glance::{self, Glance};
 use crate::decode::{Instruction, Operation, Place};
 use crate::svm::tlb;
 use crate::vm::fault::Fault;
@@ -53,9 +54,45 @@ pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
         vcpu.raise(Fault::UndefinedOpcode);
         return Outcome::Resume;
     }
-    let Some(instruction) = vcpu.instruction(&vm.memory) else {
-        return unexpected::unreadable(vcpu, vm);
+    let at_a_glance = if vm.shadow.is_some() {
+        vcpu.glance(&vm.memory)
+    } else {
+        None
     };
+    let short = vcpu.save().rip.wrapping_add(glance::LENGTH);
+    let (done, next) = match at_a_glance {
+        Some(Glance::ToCr(cr, gpr)) if is_write && cr == number => {
+            (move_to(vcpu, vm, cr, gpr), short)
+        }
+        Some(Glance::FromCr(cr, gpr)) if !is_write && cr == number => {
+            (move_from(vcpu, cr, gpr), short)
+        }
+        _ => match by_decoder(vcpu, vm, number, is_write) {
+            Some(found) => found,
+            None => return unexpected::unreadable(vcpu, vm),
+        },
+    };
+    match done {
+        Ok(()) => vcpu.complete_with_rf(next),
+        Err(fault) => vcpu.raise(fault),
+    }
+    // What the others take, VMRUN takes.
+    if is_write && matches!(number, 0 | 4) {
+        hold_to_vmrun(vcpu, vm)
+    } else {
+        Outcome::Resume
+    }
+}
+
+/// Performs the access to control register `number`; how it went, and the RIP behind it. `None`:
+/// the code at RIP is none.
+fn by_decoder(
+    vcpu: &mut Vcpu,
+    vm: &mut Vm,
+    number: u8,
+    is_write: bool,
+) -> Option<(Result<(), Fault>, u64)> {
+    let instruction = vcpu.instruction(&vm.memory)?;
     let next = vcpu.behind(&instruction);
     let done = match (instruction.operation, number, is_write) {
         (Operation::MovFromCr { cr, gpr }, _, false) if cr == number => move_from(vcpu, cr, gpr),
@@ -66,17 +103,9 @@ pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
             let cr0 = vcpu.save().cr0 & !CR0_TS;
             privileged(vcpu).and_then(|()| write_cr0(vcpu, cr0))
         }
-        _ => return unexpected::unreadable(vcpu, vm),
+        _ => return None,
     };
-    match done {
-        Ok(()) => vcpu.complete_with_rf(next),
-        Err(fault) => vcpu.raise(fault),
-    }
-    if is_write {
-        hold_to_vmrun(vcpu, vm)
-    } else {
-        Outcome::Resume
-    }
+    Some((done, next))
 }
 
 /// What VMRUN would refuse ends the VM here, with the field's name.

@@ -37,12 +37,18 @@ pub(super) fn watch(vcpu: &mut Vcpu, vm: &mut Vm, rip: u64) {
     vm.answer_by(&DELIVERING);
 }
 
+/// Ends the watch: the event has been delivered, or has come back.
+pub(super) fn end(vcpu: &mut Vcpu, vm: &mut Vm) -> Option<Delivery> {
+    vm.answer_by(vm.policy.dispatch);
+    let delivery = vcpu.delivery.take()?;
+    vcpu.control_mut().intercept_exceptions = delivery.exceptions;
+    Some(delivery)
+}
+
 /// The first exit after [`watch`].
 #[cold]
 fn delivered(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
-    vm.answer_by(vm.policy.dispatch);
-    if let Some(delivery) = vcpu.delivery.take() {
-        vcpu.control_mut().intercept_exceptions = delivery.exceptions;
+    if let Some(delivery) = end(vcpu, vm) {
         let event = vcpu.control().exit_int_info;
         let is_interrupted = event.is_valid() && event.kind() == Some(EventKind::Software);
         if is_interrupted && vcpu.save().rip == delivery.pushed {

@@ -6,7 +6,7 @@
 use intercepts::vmcb::control::tlb;
 use intercepts::{EventKind, ExitCode, NptFault, slot};
 
-use super::Outcome;
+use super::{Outcome, delivery};
 use crate::policy::Dispatch;
 use crate::svm::shadow::{Access, Registers, Shadow, Stop, Verdict};
 use crate::svm::tlb::Flush;
@@ -38,7 +38,10 @@ fn exit(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
         let control = vcpu.control_mut();
         let (error, linear) = (control.exit_info1 as u32, control.exit_info2);
         let access = Access::of(error);
-        match shadow.fault(&mut vm.memory, linear, access) {
+        let verdict = shadow.fault(&mut vm.memory, linear, access);
+        // Marks in tables are none that the mirrors must learn of.
+        vm.memory.take_written();
+        match verdict {
             Verdict::Mapped => {
                 shadow.hidden_faults += 1;
                 vm.stats.forgive();
@@ -58,7 +61,6 @@ fn exit(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
     }
     let code = vcpu.control().exit_code;
     guest.put(vcpu.save_mut());
-    vm.memory.take_written();
     let outcome = vm.behind.handler(code)(vcpu, vm);
     settle(vcpu, vm, guest);
     outcome
@@ -82,10 +84,14 @@ fn nested_error(access: Access, is_table: bool) -> NptFault {
 /// After a page fault that the guest is not to know of.
 fn resume(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
     let event = vcpu.control().exit_int_info;
-    // An INTn of the guest's own is executed again; one that the VMM delivers is not there.
-    let is_delivered = event.is_valid() && event.kind() == Some(EventKind::Software);
-    if is_delivered && vcpu.delivery.is_some() {
-        vcpu.inject(event);
+    if vcpu.delivery.is_some() {
+        if !event.is_valid() {
+            delivery::end(vcpu, vm);
+        } else if event.kind() == Some(EventKind::Software) {
+            // An INTn of the guest's own is executed again; one that the VMM delivers is not
+            // there.
+            vcpu.inject(event);
+        }
     }
     enter(vcpu, vm);
     Outcome::Resume
@@ -100,6 +106,7 @@ fn settle(vcpu: &mut Vcpu, vm: &mut Vm, before: Registers) {
     let is_flushed = vcpu.control().tlb_control != tlb::NOTHING;
     if !is_kept || is_flushed || guest != before {
         shadow.activate(&vm.memory, guest);
+        vcpu.forget_code_page();
     }
     enter(vcpu, vm);
 }
@@ -110,11 +117,11 @@ fn enter(vcpu: &mut Vcpu, vm: &mut Vm) {
     let Some(shadow) = &mut vm.shadow else { return };
     shadow.hardware().put(vcpu.save_mut());
     // What the guest flushed for its own tables says nothing of these.
-    vcpu.flush_tlb(if shadow.take_stale() {
-        Flush::All
+    if shadow.take_stale() {
+        vcpu.flush_tlb(Flush::All);
     } else {
-        Flush::Nothing
-    });
+        vcpu.flush_tlb(Flush::Nothing);
+    }
 }
 
 /// Ends the VM: it is no longer on the tables that it was given.

@@ -156,16 +156,24 @@ impl GuestPage {
     /// that an instruction might run over it.
     #[inline(always)]
     pub fn starts_with<const N: usize>(&self, offset: u64, bytes: [u8; N]) -> bool {
+        self.read(offset) == Some(bytes)
+    }
+
+    /// The bytes at `offset`; `None` as for [`GuestPage::starts_with`].
+    #[inline(always)]
+    pub fn read<const N: usize>(&self, offset: u64) -> Option<[u8; N]> {
         const LONGEST_INSTRUCTION: u64 = 15;
         const { assert!(N as u64 <= LONGEST_INSTRUCTION) };
+        if offset > PAGE - LONGEST_INSTRUCTION {
+            return None;
+        }
         // SAFETY: `page` found all 4 KiB to be guest memory, and the read ends within them.
-        offset <= PAGE - LONGEST_INSTRUCTION
-            && unsafe {
-                self.bytes
-                    .add(offset as usize)
-                    .cast::<[u8; N]>()
-                    .read_unaligned()
-            } == bytes
+        Some(unsafe {
+            self.bytes
+                .add(offset as usize)
+                .cast::<[u8; N]>()
+                .read_unaligned()
+        })
     }
 }
 

@@ -9,6 +9,7 @@ use intercepts::vmcb::control::{shadow, vintr};
 use intercepts::vmcb::{Control, Save, Vmcb};
 
 use crate::addr::{Hpa, PAGE};
+use crate::decode::glance::{self, Glance};
 use crate::decode::{self, Instruction, Prefixes};
 use crate::exits::delivery::Delivery;
 use crate::exits::step::Step;
@@ -83,8 +84,9 @@ pub struct Vcpu {
 /// may be stale until the guest has run on; unlike it, what it leads to is compared.
 #[derive(Clone, Copy)]
 struct CodePage {
-    /// The RIP of the page's first byte.
+    /// The RIP of the page's first byte, and its linear address.
     rip: u64,
+    linear: u64,
     cr3: u64,
     bytes: GuestPage,
 }
@@ -93,6 +95,7 @@ impl CodePage {
     /// At a RIP that no code can have, since it is not canonical.
     const NONE: CodePage = CodePage {
         rip: 1 << 63,
+        linear: 1 << 63,
         cr3: 0,
         bytes: GuestPage::EMPTY,
     };
@@ -293,6 +296,26 @@ impl Vcpu {
         decode::decode(&bytes[..fetched], self.code_size())
     }
 
+    /// The instruction at RIP if it is known at a glance, by the page that code was last found
+    /// on: for a VM under shadow paging, where that is forgotten when the guest flushes it.
+    pub fn glance(&mut self, memory: &GuestMemory) -> Option<Glance> {
+        let linear = self.linear_rip();
+        if !self.is_on_code_page(linear) {
+            self.remember_code_page(memory);
+            if !self.is_on_code_page(linear) {
+                return None;
+            }
+        }
+        let bytes = self.code_page.bytes.read(linear & 0xfff)?;
+        glance::glance(bytes, self.code_size())
+    }
+
+    /// Whether `linear` is on the page that code was last found on.
+    #[inline]
+    fn is_on_code_page(&self, linear: u64) -> bool {
+        self.code_page.linear == linear & !0xfff && self.code_page.cr3 == self.save().cr3
+    }
+
     /// The RIP behind `instruction`, which is at RIP.
     pub fn behind(&self, instruction: &Instruction) -> u64 {
         let next = self.save().rip.wrapping_add(instruction.length.into());
@@ -317,6 +340,7 @@ impl Vcpu {
         if let Some(bytes) = page.filter(|_| (linear ^ self.save().rip) & 0xfff == 0) {
             self.code_page = CodePage {
                 rip: self.save().rip & !0xfff,
+                linear: linear & !0xfff,
                 cr3: self.save().cr3,
                 bytes,
             };
@@ -326,6 +350,14 @@ impl Vcpu {
     /// Forgets where code was found: the guest has run for long enough to have remapped it.
     pub fn forget_code_page(&mut self) {
         self.code_page = CodePage::NONE;
+    }
+
+    /// Forgets where code was found if that is the page of `linear`: the guest may have
+    /// remapped it.
+    pub fn forget_code_page_at(&mut self, linear: u64) {
+        if self.code_page.linear == linear & !0xfff {
+            self.forget_code_page();
+        }
     }
 
     /// Reads the instruction at RIP; how many of its bytes could be read.

@@ -90,8 +90,29 @@ impl Paging {
         linear: u64,
         access: Access,
     ) -> Result<Walk, Stop> {
+        // One copy of the code for each kind, in which most questions have been answered.
+        match self.mode.kind {
+            Kind::Unpaged => self.walk_as(Kind::Unpaged, memory, linear, access),
+            Kind::TwoLevel => self.walk_as(Kind::TwoLevel, memory, linear, access),
+            Kind::Pae => self.walk_as(Kind::Pae, memory, linear, access),
+            Kind::Long => self.walk_as(Kind::Long, memory, linear, access),
+        }
+    }
+
+    #[inline(always)]
+    fn walk_as(
+        &self,
+        kind: Kind,
+        memory: &mut GuestMemory,
+        linear: u64,
+        access: Access,
+    ) -> Result<Walk, Stop> {
+        let this = Paging {
+            mode: Mode { kind, ..self.mode },
+            ..*self
+        };
         let mut entries = [0; 5];
-        let (mut level, mut table) = match self.mode.kind {
+        let (mut level, mut table) = match kind {
             Kind::Unpaged => {
                 let gpa = Gpa(linear & 0xffff_ffff);
                 return within(memory, gpa, entries);
@@ -102,26 +123,26 @@ impl Paging {
         };
         let mut rights = WRITABLE | USER;
         loop {
-            let place = self.place(table, linear, level);
+            let place = this.place(table, linear, level);
             let outside = Stop::Outside {
                 gpa: place,
                 is_table: true,
             };
-            let entry = read_entry(memory, self.mode.kind, place).ok_or(outside)?;
+            let entry = read_entry(memory, this.mode.kind, place).ok_or(outside)?;
             if entry & PRESENT == 0 {
-                return Err(self.fault(linear, access, 0));
+                return Err(this.fault(linear, access, 0));
             }
-            if entry & self.reserved(level, entry) != 0 {
-                return Err(self.fault(linear, access, ERROR_PRESENT | ERROR_RESERVED));
+            if entry & this.reserved(level, entry) != 0 {
+                return Err(this.fault(linear, access, ERROR_PRESENT | ERROR_RESERVED));
             }
             // The four pointers of PAE have no rights, and are not marked as accessed.
-            let is_pointer = self.mode.kind == Kind::Pae && level == 3;
+            let is_pointer = this.mode.kind == Kind::Pae && level == 3;
             if !is_pointer {
                 rights = rights & (entry | !(WRITABLE | USER)) | entry & NO_EXECUTE;
             }
-            let is_leaf = level == 1 || self.is_large(level, entry);
-            if is_leaf && self.forbids(rights, access) {
-                return Err(self.fault(linear, access, ERROR_PRESENT));
+            let is_leaf = level == 1 || this.is_large(level, entry);
+            if is_leaf && this.forbids(rights, access) {
+                return Err(this.fault(linear, access, ERROR_PRESENT));
             }
             let marks = match (is_pointer, is_leaf && access.write) {
                 (true, _) => 0,
@@ -135,8 +156,8 @@ impl Paging {
             }
             entries[level] = marked;
             if is_leaf {
-                let span = self.span(level);
-                let base = self.frame(level, entry) & !(span - 1);
+                let span = this.span(level);
+                let base = this.frame(level, entry) & !(span - 1);
                 return within(memory, Gpa(base | linear & (span - 1)), entries);
             }
             table = entry & FRAME;
@@ -145,6 +166,7 @@ impl Paging {
     }
 
     /// Bytes that an entry of this level maps.
+    #[inline(always)]
     fn span(&self, level: usize) -> u64 {
         match self.mode.kind {
             Kind::TwoLevel => 1 << (12 + 10 * (level - 1)),
@@ -153,6 +175,7 @@ impl Paging {
     }
 
     /// Where the entry of a table is that `linear` uses.
+    #[inline(always)]
     fn place(&self, table: u64, linear: u64, level: usize) -> Gpa {
         Gpa(match self.mode.kind {
             Kind::TwoLevel => table + 4 * ((linear / self.span(level)) & 0x3ff),
@@ -162,6 +185,7 @@ impl Paging {
     }
 
     /// Whether an entry maps a page although it is not of the last level.
+    #[inline(always)]
     pub(super) fn is_large(&self, level: usize, entry: u64) -> bool {
         entry & LARGE != 0
             && match (self.mode.kind, level) {
@@ -173,6 +197,7 @@ impl Paging {
     }
 
     /// The physical address in an entry that maps a page.
+    #[inline(always)]
     pub(super) fn frame(&self, level: usize, entry: u64) -> u64 {
         match (self.mode.kind, level) {
             // PSE-36: bits 20:13 are physical address bits 39:32.
@@ -183,6 +208,7 @@ impl Paging {
     }
 
     /// The bits that must be 0 in an entry of this level.
+    #[inline(always)]
     pub(super) fn reserved(&self, level: usize, entry: u64) -> u64 {
         let kind = self.mode.kind;
         let is_large = self.is_large(level, entry);
@@ -203,6 +229,7 @@ impl Paging {
         beyond | ignored_in_long | execute | shape
     }
 
+    #[inline(always)]
     fn forbids(&self, rights: u64, access: Access) -> bool {
         access.user && rights & USER == 0
             || access.write && rights & WRITABLE == 0 && (access.user || self.mode.write_protect)
@@ -222,7 +249,7 @@ impl Paging {
 }
 
 /// An entry of a guest's table.
-#[inline]
+#[inline(always)]
 pub(super) fn read_entry(memory: &GuestMemory, kind: Kind, place: Gpa) -> Option<u64> {
     if kind == Kind::TwoLevel {
         memory.read_u32(place).map(u64::from)

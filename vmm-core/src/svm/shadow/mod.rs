@@ -28,6 +28,8 @@ use crate::vm::memory::GuestMemory;
 const FULL: u8 = (WRITABLE | USER | DIRTY) as u8;
 /// The part of a root that is nowhere in guest memory.
 const NOWHERE: u8 = u8::MAX;
+/// After so many detours a whole table is compared, and the way is short again.
+const MANY_DETOURS: u8 = 64;
 const TABLE: u64 = PRESENT | WRITABLE | USER | ACCESSED;
 
 /// The shadow tables of a VM, and the registers that go with them.
@@ -41,6 +43,9 @@ pub struct Shadow {
     hardware: Registers,
     paging: Paging,
     root: u16,
+    /// How often a table of an upper level was loose, and each entry on the way had to be
+    /// compared.
+    detours: u8,
     /// #PF that the guest knows nothing of.
     pub hidden_faults: u64,
 }
@@ -70,6 +75,7 @@ impl Shadow {
                 gigabyte,
             },
             root: 0,
+            detours: 0,
             hidden_faults: 0,
         }
     }
@@ -108,6 +114,10 @@ impl Shadow {
     /// The guest has these registers from now on, and has had its TLB flushed.
     pub fn activate(&mut self, memory: &GuestMemory, guest: Registers) {
         self.compare_all(memory);
+        if guest == self.guest && !self.pool.is_empty() {
+            return;
+        }
+        self.pool.forget_recent();
         self.guest = guest;
         self.paging.mode = guest.mode();
         self.paging.cr3 = guest.cr3;
@@ -174,7 +184,8 @@ impl Shadow {
 
     /// Maps what the walk has found; `false`: the pool is exhausted.
     fn install(&mut self, memory: &GuestMemory, linear: u64, access: Access, walk: &Walk) -> bool {
-        let mut table = self.root;
+        let mut table = self.pool.recent(linear).unwrap_or(self.root);
+        let mut is_exact = true;
         loop {
             let key = self.pool.key(table);
             let place = Place {
@@ -182,6 +193,13 @@ impl Shadow {
                 index: index(key, linear),
             };
             let guest = walk.entries[usize::from(key.level)];
+            if key.level > 1 && self.pool.is_loose(key.frame) {
+                self.detours += 1;
+                if self.detours == MANY_DETOURS {
+                    self.detours = 0;
+                    self.tighten(memory, key.frame);
+                }
+            }
             if key.level == 1 {
                 let frame = (walk.gpa.0 / PAGE) as u32;
                 if access.write && self.pool.is_guarded(frame) {
@@ -189,21 +207,42 @@ impl Shadow {
                 }
                 let entry = self.leaf(key, guest, frame, access);
                 self.pool.map(place, entry);
+                if is_exact {
+                    self.pool.set_recent(linear, table);
+                }
                 return true;
             }
+            let entry = self.pool.entry(place);
+            let leads_to = if entry & PRESENT != 0 {
+                self.pool.child(entry)
+            } else {
+                table
+            };
+            // What mirrors an entry that cannot have changed, but for the mark of a large page
+            // as dirty, leads where it should.
+            if entry & PRESENT != 0
+                && !self.pool.is_loose(key.frame)
+                && !self.pool.key(leads_to).direct
+            {
+                table = leads_to;
+                continue;
+            }
+            is_exact = false;
             // The walk has just been through this entry, so it leads on.
             let Some(below) = self.below(key, place.index, guest) else {
                 return true;
             };
-            let entry = self.pool.entry(place);
-            let leads_there =
-                entry & PRESENT != 0 && self.pool.key(self.pool.child(entry)) == below;
+            let leads_there = entry & PRESENT != 0 && self.pool.key(leads_to) == below;
             table = if leads_there {
-                self.pool.child(entry)
+                leads_to
             } else {
                 let Some((child, is_new)) = self.pool.table(below) else {
                     return false;
                 };
+                if !is_new {
+                    // While nothing led there, the guest had no need to flush what it changed.
+                    self.compare_below(memory, child);
+                }
                 let is_pointer = key.level == 3 && key.mode.kind != Kind::Long;
                 let rights = if is_pointer { PRESENT } else { TABLE };
                 self.pool.link(place, self.pool.address(child) | rights);
@@ -323,7 +362,7 @@ impl Shadow {
         if !self.pool.has_loose() {
             return;
         }
-        let mut table = self.root;
+        let mut table = self.pool.recent(linear).unwrap_or(self.root);
         loop {
             let key = self.pool.key(table);
             let place = Place {
@@ -348,14 +387,32 @@ impl Shadow {
 
     /// Drops every translation that is no longer what the guest's tables say.
     fn compare_all(&mut self, memory: &GuestMemory) {
-        while let Some(frame) = self.pool.tighten() {
-            let mut next = self.pool.first_of(frame);
-            while let Some(table) = next {
-                let key = self.pool.key(table);
-                for index in 0..512 {
-                    self.compare(memory, key, Place { table, index });
-                }
-                next = self.pool.next_of(table);
+        while let Some(frame) = self.pool.a_loose_one() {
+            self.tighten(memory, frame);
+        }
+    }
+
+    /// The same for what mirrors one frame, which is guarded from now on.
+    fn tighten(&mut self, memory: &GuestMemory, frame: u32) {
+        self.pool.tighten(frame);
+        let mut next = self.pool.first_of(frame);
+        while let Some(table) = next {
+            let key = self.pool.key(table);
+            for index in 0..512 {
+                self.compare(memory, key, Place { table, index });
+            }
+            next = self.pool.next_of(table);
+        }
+    }
+
+    /// Drops what is no longer true in a table, and in those that it leads to.
+    fn compare_below(&mut self, memory: &GuestMemory, table: u16) {
+        let key = self.pool.key(table);
+        if key.level > 1 {
+            self.compare_all(memory);
+        } else if self.pool.is_loose(key.frame) {
+            for index in 0..512 {
+                self.compare(memory, key, Place { table, index });
             }
         }
     }

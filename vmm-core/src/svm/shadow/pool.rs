@@ -62,6 +62,8 @@ pub(super) struct Frame {
     tables: u16,
     /// It is mirrored, and not writable.
     is_guarded: bool,
+    /// Its mirrors may differ from it: it is among [`Pool::loose`].
+    is_loose: bool,
 }
 
 impl Page {
@@ -91,6 +93,7 @@ impl Frame {
         writers: [NO_WRITER; 2],
         tables: NONE,
         is_guarded: false,
+        is_loose: false,
     };
 }
 
@@ -127,7 +130,14 @@ pub struct Pool {
     loose: Vec<u32, MAX_LOOSE>,
     /// A translation that the CPU may have cached is gone, or has lost rights.
     stale: bool,
+    /// Which 2 MiB of the address space in use were mapped last, and the table of level 1 that
+    /// maps them; all tables above it are exact mirrors.
+    recent: (u64, u16),
 }
+
+/// The recent table when there is none: no address is so high.
+const NO_RECENT: (u64, u16) = (u64::MAX, 0);
+const RECENT_SHIFT: u32 = 21;
 
 impl Pool {
     /// Makes a pool of `tables`, which the CPU finds at `base`, for a guest with its memory at
@@ -148,6 +158,7 @@ impl Pool {
             memory,
             loose: Vec::new(),
             stale: false,
+            recent: NO_RECENT,
         }
     }
 
@@ -155,6 +166,27 @@ impl Pool {
     #[cfg(test)]
     pub(super) fn tables_in_use(&self) -> u16 {
         self.used as u16
+    }
+
+    /// The table of level 1 for `linear`, if it is the recent one.
+    #[inline(always)]
+    pub(super) fn recent(&self, linear: u64) -> Option<u16> {
+        let (place, table) = self.recent;
+        (place == linear >> RECENT_SHIFT).then_some(table)
+    }
+
+    pub(super) fn set_recent(&mut self, linear: u64, table: u16) {
+        self.recent = (linear >> RECENT_SHIFT, table);
+    }
+
+    /// Another address space is in use.
+    pub(super) fn forget_recent(&mut self) {
+        self.recent = NO_RECENT;
+    }
+
+    /// Whether no table is in use.
+    pub(super) fn is_empty(&self) -> bool {
+        self.used == 0
     }
 
     /// Has the CPU forget all translations.
@@ -179,15 +211,18 @@ impl Pool {
     }
 
     /// What a table stands for.
+    #[inline(always)]
     pub(super) fn key(&self, table: u16) -> Key {
         self.pages[usize::from(table)].key
     }
 
+    #[inline(always)]
     pub(super) fn entry(&self, place: Place) -> u64 {
         self.tables[usize::from(place.table)][usize::from(place.index)]
     }
 
     /// The table that a present entry of an upper level leads to.
+    #[inline(always)]
     pub(super) fn child(&self, entry: u64) -> u16 {
         ((entry & FRAME).wrapping_sub(self.base.0) / PAGE) as u16
     }
@@ -205,8 +240,8 @@ impl Pool {
         self.tables.get_mut(self.used)?.fill(0);
         let new = self.used as u16;
         self.used += 1;
-        let is_loose = self.loose.contains(&key.frame);
         let frame = &mut self.frames[key.frame as usize];
+        let is_loose = frame.is_loose;
         self.pages[usize::from(new)] = Page {
             key,
             next: frame.tables,
@@ -224,9 +259,11 @@ impl Pool {
         self.frames.fill(Frame::NEW);
         self.loose.clear();
         self.stale = true;
+        self.recent = NO_RECENT;
     }
 
     /// Whether the guest may not write to a frame, since it is mirrored.
+    #[inline(always)]
     pub(super) fn is_guarded(&self, frame: u32) -> bool {
         self.frames
             .get(frame as usize)
@@ -260,13 +297,19 @@ impl Pool {
         if self.loose.push(frame).is_err() {
             return false;
         }
-        self.frames[frame as usize].is_guarded = false;
+        self.recent = NO_RECENT;
+        let frame = &mut self.frames[frame as usize];
+        frame.is_guarded = false;
+        frame.is_loose = true;
         true
     }
 
     /// Whether the mirrors of a frame may differ from it.
+    #[inline(always)]
     pub(super) fn is_loose(&self, frame: u32) -> bool {
-        self.loose.contains(&frame)
+        self.frames
+            .get(frame as usize)
+            .is_some_and(|frame| frame.is_loose)
     }
 
     /// Whether any mirror may differ from its frame.
@@ -275,11 +318,18 @@ impl Pool {
         !self.loose.is_empty()
     }
 
-    /// Ends the looseness of one frame, which from now on is guarded; `None`: there is none.
-    pub(super) fn tighten(&mut self) -> Option<u32> {
-        let frame = self.loose.pop()?;
-        self.guard(frame);
-        Some(frame)
+    /// A frame whose mirrors may differ from it.
+    pub(super) fn a_loose_one(&self) -> Option<u32> {
+        self.loose.last().copied()
+    }
+
+    /// Ends the looseness of a frame, which from now on is guarded.
+    pub(super) fn tighten(&mut self, frame: u32) {
+        if let Some(index) = self.loose.iter().rposition(|loose| *loose == frame) {
+            self.loose.swap_remove(index);
+            self.frames[frame as usize].is_loose = false;
+            self.guard(frame);
+        }
     }
 
     /// The first table with this frame in its key.
@@ -301,6 +351,7 @@ impl Pool {
             entry,
         );
         self.stale |= old & PRESENT != 0 && old != entry;
+        self.recent = NO_RECENT;
     }
 
     /// Sets an entry that maps a page. The oldest of three that map a frame writable no longer

@@ -1,0 +1,96 @@
+//! One guest for each mode of the CPU: what it prints on the bare machine, it prints in a VM, under
+//! nested and under shadow paging.
+
+mod long;
+mod pae;
+mod protected;
+mod pse;
+mod real;
+mod switches;
+mod toolbox;
+
+use crate::harness::{Boot, trials};
+use crate::in_a_vm::{POLICY, said, said_by};
+
+trials![
+    real_mode_and_its_unreal_kin_run_alike,
+    virtual_8086_mode_runs_alike,
+    protected_mode_without_paging_runs_alike,
+    pages_of_4_mib_run_alike,
+    pae_runs_alike,
+    long_mode_runs_alike,
+    the_switches_between_all_of_them_run_alike,
+    a_million_random_steps_through_paging_go_as_the_model_says,
+];
+
+/// Fails unless the guest says the same on all three, these lines among it.
+fn runs_alike(kernel: &[u8], known: &[&str]) {
+    let bare = said(&Boot::bare_machine().kernel(kernel).run().ends_with(0));
+    for line in known {
+        assert!(bare.iter().any(|said| said == line), "{line:?}: {bare:#?}");
+    }
+    for npt in [true, false] {
+        let policy = POLICY.replace("#REST", &format!("npt = {npt}"));
+        let outcome = Boot::policy(&policy).kernel(kernel).run().ends_with(0);
+        assert_eq!(said_by("demo", &outcome), bare, "npt = {npt}");
+    }
+}
+
+fn real_mode_and_its_unreal_kin_run_alike() {
+    let known = ["real: aliased 00001234", "unreal: 600DF00D", "back: done"];
+    runs_alike(&real::kernel(), &known);
+}
+
+fn virtual_8086_mode_runs_alike() {
+    let known = ["vm86: aliased 00001234", "vm86: done 0000000D"];
+    runs_alike(&real::virtual_8086(), &known);
+}
+
+fn protected_mode_without_paging_runs_alike() {
+    let known = [
+        "protected: no such segment: error 00000050 at 00000000",
+        "protected: ring 3 halts: error 00000000 at 00000000",
+    ];
+    runs_alike(&protected::kernel(), &known);
+}
+
+fn pages_of_4_mib_run_alike() {
+    let known = [
+        "read-only: error 00000003 at 00523000",
+        "user: error 00000005 at 00001000",
+    ];
+    runs_alike(&pse::kernel(), &known);
+}
+
+fn pae_runs_alike() {
+    runs_alike(&pae::kernel(), &["no-execute: error 00000011 at 00401000"]);
+}
+
+fn long_mode_runs_alike() {
+    let known = [
+        "1 GiB: 600DF00D",
+        "high half: 600DF00D",
+        "not mapped: error 00000000 at 00201000",
+        "32: done",
+    ];
+    runs_alike(&long::kernel(), &known);
+}
+
+fn the_switches_between_all_of_them_run_alike() {
+    runs_alike(
+        &switches::kernel(),
+        &["round 7: 11111111 22222222 33333333 44444444"],
+    );
+}
+
+fn a_million_random_steps_through_paging_go_as_the_model_says() {
+    for npt in [true, false] {
+        let policy = POLICY
+            .replace("CMDLINE", "stress")
+            .replace("#REST", &format!("npt = {npt}"));
+        Boot::policy(&policy)
+            .run()
+            .ends_with(0)
+            .shows("demo| stress: done, 1000000 steps, 0 wrong");
+    }
+}

@@ -1,0 +1,59 @@
+//! PAE: pages of 2 MiB and of 4 KiB, no-execute, reserved bits.
+
+use iced_x86::code_asm::*;
+
+use super::toolbox::*;
+
+const POINTERS: u32 = 0x5_0000;
+const DIRECTORY: u32 = 0x5_1000;
+const TABLE: u32 = 0x5_2000;
+const NO_EXECUTE: u64 = 1 << 63;
+const LARGE_PAGE: u32 = 0x20_0000;
+const PAGE: u32 = 0x40_0000;
+
+/// The guest.
+pub fn kernel() -> Vec<u8> {
+    super::toolbox::kernel(vec![code(32, START, START, |a| {
+        poke(a, 0x80_0010, 0x600d_f00d)?;
+        // RET, for what may be executed.
+        poke(a, 0x81_0000, 0xc3)?;
+        poke_entry(a, POINTERS, u64::from(DIRECTORY) | 1)?;
+        poke_entry(a, DIRECTORY, 0x83)?;
+        poke_entry(a, DIRECTORY + 8, 0x80_0000 | 0x81)?;
+        poke_entry(a, DIRECTORY + 16, u64::from(TABLE) | 7)?;
+        poke_entry(a, TABLE, 0x81_0000 | 3)?;
+        poke_entry(a, TABLE + 8, 0x81_0000 | 3 | NO_EXECUTE)?;
+        poke_entry(a, TABLE + 16, 0x81_0000 | 3 | 1 << 51)?;
+        set_efer(a, NXE)?;
+        set_tables(a, PAE, POINTERS)?;
+        set_cr0(a, PG | WP)?;
+        show(a, "CR4 ", |a| a.mov(eax, cr4))?;
+        show(a, "2 MiB: ", |a| a.mov(eax, dword_ptr(LARGE_PAGE + 0x10)))?;
+        show(a, "entry ", |a| a.mov(eax, dword_ptr(DIRECTORY + 8)))?;
+        fault(a, "read-only", |a| a.mov(dword_ptr(LARGE_PAGE), 1))?;
+        let call = |at: u32| {
+            move |a: &mut CodeAssembler| {
+                a.mov(eax, at)?;
+                a.call(eax)
+            }
+        };
+        try_to(a, call(PAGE))?;
+        show(a, "executed ", |a| a.mov(eax, dword_ptr(TABLE)))?;
+        fault(a, "no-execute", call(PAGE + 0x1000))?;
+        // QUIRK: QEMU 7.2 says that the page is not present.
+        fault(a, "~ reserved", |a| a.mov(eax, dword_ptr(PAGE + 0x2000)))?;
+        fault(a, "not mapped", |a| a.mov(dword_ptr(PAGE + 0x3000), 1))?;
+        a.mov(dword_ptr(PAGE + 0x1004), 0x3333_3333)?;
+        show(a, "dirty ", |a| a.mov(eax, dword_ptr(TABLE + 8)))?;
+        show(a, "aliased ", |a| a.mov(eax, dword_ptr(PAGE + 4)))?;
+
+        // Another pointer, which counts once CR3 is loaded.
+        poke_entry(a, POINTERS + 8, u64::from(DIRECTORY) | 1)?;
+        a.mov(eax, cr3)?;
+        a.mov(cr3, eax)?;
+        show(a, "second GiB: ", |a| {
+            a.mov(eax, dword_ptr(0x4000_0000 + LARGE_PAGE + 0x10))
+        })?;
+        end(a)
+    })])
+}
