@@ -21,7 +21,7 @@ pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
 
 #[inline(always)]
 fn answer(vcpu: &mut Vcpu, vm: &Vm, [eax, ebx, ecx, edx]: Leaf) -> Outcome {
-    vcpu.save_mut().rax = eax.into();
+    vcpu.set_rax(eax.into());
     vcpu.gprs.rbx = ebx.into();
     vcpu.gprs.rcx = ecx.into();
     vcpu.gprs.rdx = edx.into();

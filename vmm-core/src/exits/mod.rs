@@ -38,7 +38,6 @@ pub mod watch;
 pub mod when;
 pub mod write_trap;
 
-use intercepts::vmcb::control::tlb;
 use intercepts::{Event, EventKind, ExitCode, Finish, by_code, slot, vmcb};
 
 use crate::vm::{Instance, Vcpu, Vm};
@@ -70,7 +69,7 @@ pub extern "sysv64" fn dispatch<const COUNTED: bool>(instance: &mut Instance) ->
 #[inline(always)]
 fn handle<const COUNTED: bool>(instance: &mut Instance) -> Outcome {
     let Instance { vcpu, vm } = instance;
-    vcpu.control_mut().tlb_control = tlb::NOTHING;
+    vcpu.flush_no_tlb();
     let slot = slot(vcpu.control().exit_code);
     if COUNTED {
         vm.stats.slot = slot;

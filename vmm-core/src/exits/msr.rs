@@ -105,7 +105,7 @@ fn advance(vcpu: &mut Vcpu, vm: &Vm, is_write: bool) {
 /// EDX:EAX = `value`.
 #[inline(always)]
 fn answer(vcpu: &mut Vcpu, value: u64) {
-    vcpu.save_mut().rax = value & 0xffff_ffff;
+    vcpu.set_rax(value & 0xffff_ffff);
     vcpu.gprs.rdx = value >> 32;
 }
 

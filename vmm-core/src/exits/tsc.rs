@@ -14,7 +14,7 @@ const RDTSCP: [u8; 3] = [0x0f, 0x01, 0xf9];
 /// Reads the guest's TSC as the CPU would have.
 pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
     let now = tsc::now().wrapping_add(vcpu.control().tsc_offset);
-    vcpu.save_mut().rax = now & 0xffff_ffff;
+    vcpu.set_rax(now & 0xffff_ffff);
     vcpu.gprs.rdx = now >> 32;
     if is_rdtscp(vcpu, vm) {
         vcpu.gprs.rcx = instructions::read_tsc_aux().into();

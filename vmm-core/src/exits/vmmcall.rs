@@ -38,7 +38,7 @@ pub fn hypercall(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
         3 => return vm.finish(How::PowerOff, format_args!("power off, by VMMCALL")),
         _ => UNKNOWN,
     };
-    vcpu.save_mut().rax = answer.into();
+    vcpu.set_rax(answer.into());
     vcpu.advance(&vm.memory, [0x0f, 0x01, 0xd9]);
     Outcome::Resume
 }

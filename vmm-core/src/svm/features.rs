@@ -20,6 +20,8 @@ pub struct Svm {
     pub nrip: bool,
     /// The CPU can flush one ASID.
     pub flush_by_asid: bool,
+    /// The CPU need not read again what VMCB.clean says is unchanged.
+    pub clean_bits: bool,
 }
 
 /// Why there is no SVM.
@@ -82,6 +84,7 @@ pub fn detect(cpuid: impl Fn(u32) -> Leaf, vm_cr: impl FnOnce() -> u64) -> Resul
         max_physical: 1 << (sizes & 0xff).clamp(32, 52),
         nrip: has(&cpuid, Feature::NRIP),
         flush_by_asid: has(&cpuid, Feature::FLUSH_BY_ASID),
+        clean_bits: has(&cpuid, Feature::VMCB_CLEAN),
     })
 }
 
@@ -140,7 +143,7 @@ mod tests {
 
     #[test]
     fn features_come_from_cpuid() {
-        let svm = detect(cpu(true, 1 << 3), || 0);
+        let svm = detect(cpu(true, 1 << 3 | 1 << 5), || 0);
         assert_eq!(
             svm,
             Ok(Svm {
@@ -148,7 +151,8 @@ mod tests {
                 asids: 16,
                 max_physical: 1 << 40,
                 nrip: true,
-                flush_by_asid: false
+                flush_by_asid: false,
+                clean_bits: true,
             })
         );
     }

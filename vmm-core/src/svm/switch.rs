@@ -15,7 +15,7 @@ use crate::exits::dispatch;
 use crate::exits::watch::watched;
 use crate::policy::Counters;
 use crate::vm::stats::{Books, Stats};
-use crate::vm::vcpu::Gprs;
+use crate::vm::vcpu::{CLEAN, CLEAN_OFFSET, Gprs};
 use crate::vm::{Instance, Vcpu, Vm};
 use ledger::{Time, Total};
 
@@ -55,16 +55,23 @@ global_asm!(
     least = const offset_of!(Time, least),
     most = const offset_of!(Time, most),
     buckets = const offset_of!(Time, buckets),
+    clean = const CLEAN_OFFSET,
+    all_clean = const CLEAN,
     dispatch = sym dispatch::<false>,
     dispatch_counted = sym dispatch::<true>,
     dispatch_watched = sym watched,
 );
 
+// With 1 for a CPU that has clean bits, with 0 for one that has none.
 unsafe extern "sysv64" {
-    fn svm_run(instance: *mut ());
-    fn svm_run_counted(instance: *mut ());
-    fn svm_run_timed(instance: *mut ());
-    fn svm_run_watched(instance: *mut ());
+    fn svm_run_0(instance: *mut ());
+    fn svm_run_1(instance: *mut ());
+    fn svm_run_counted_0(instance: *mut ());
+    fn svm_run_counted_1(instance: *mut ());
+    fn svm_run_timed_0(instance: *mut ());
+    fn svm_run_timed_1(instance: *mut ());
+    fn svm_run_watched_0(instance: *mut ());
+    fn svm_run_watched_1(instance: *mut ());
 }
 
 /// Runs the guest until a handler wants to leave.
@@ -74,11 +81,15 @@ unsafe extern "sysv64" {
 /// in memory that is mapped one to one; its VMCB is legal, and its VMLOAD state and FPU
 /// state are in the CPU; no IDT gate uses IST.
 pub unsafe fn run(instance: &mut Instance) {
-    let switch = match kept(&instance.vm.stats.books) {
-        Counters::Off => svm_run,
-        Counters::Totals => svm_run_counted,
-        Counters::Times => svm_run_timed,
-        Counters::Details => svm_run_watched,
+    let switch = match (kept(&instance.vm.stats.books), instance.vcpu.has_clean_bits) {
+        (Counters::Off, false) => svm_run_0,
+        (Counters::Off, true) => svm_run_1,
+        (Counters::Totals, false) => svm_run_counted_0,
+        (Counters::Totals, true) => svm_run_counted_1,
+        (Counters::Times, false) => svm_run_timed_0,
+        (Counters::Times, true) => svm_run_timed_1,
+        (Counters::Details, false) => svm_run_watched_0,
+        (Counters::Details, true) => svm_run_watched_1,
     };
     // SAFETY: by the caller's promise; the loop changes the instance only through the
     // pointer it is given, and keeps the registers that the calling convention protects. The

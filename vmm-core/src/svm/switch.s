@@ -6,10 +6,12 @@
 # saves the host's RAX, RSP and RIP and restores them on #VMEXIT; the guest's RAX and RSP
 # live in the VMCB. All other GPRs are ours to switch. GIF is 0 outside the guest.
 #
+# On a CPU with clean bits all are set after #VMEXIT; whoever changes a field then clears its own.
+#
 # A switch that counts takes the time from #VMEXIT on, in 32 bits: a handler is done within
 # 2^32 TSC ticks, or its excess is lost.
 
-.macro world_switch name, dispatch, counted, timed
+.macro world_switch name, dispatch, counted, timed, clean
 .global \name
 .type \name, @function
 .balign 64
@@ -40,6 +42,9 @@
     mov rdi, [rax + {rdi}]
 
     vmrun rax                       # until #VMEXIT
+.if \clean
+    mov dword ptr [rax + {clean}], {all_clean}
+.endif
 
     mov [rax + {rbx}], rbx
     mov [rax + {rcx}], rcx
@@ -115,8 +120,10 @@
 .endm
 
 .pushsection .text.svm_run, "ax", @progbits
-world_switch svm_run, {dispatch}, 0, 0
-world_switch svm_run_counted, {dispatch_counted}, 1, 0
-world_switch svm_run_timed, {dispatch_counted}, 1, 1
-world_switch svm_run_watched, {dispatch_watched}, 1, 1
+.irp clean, 0, 1
+world_switch svm_run_\clean, {dispatch}, 0, 0, \clean
+world_switch svm_run_counted_\clean, {dispatch_counted}, 1, 0, \clean
+world_switch svm_run_timed_\clean, {dispatch_counted}, 1, 1, \clean
+world_switch svm_run_watched_\clean, {dispatch_watched}, 1, 1, \clean
+.endr
 .popsection

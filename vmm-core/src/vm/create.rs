@@ -91,6 +91,7 @@ pub fn create(
     };
     let mut memory = guest_memory(policy.memory, around.frames).ok_or(too_little)?;
     let mut vcpu = Vcpu::new(around.svm.nrip);
+    vcpu.has_clean_bits = around.svm.clean_bits;
     vcpu.flush_by_asid = around.svm.flush_by_asid && policy.tlb != TlbFlush::All;
     if fill_control(vcpu.control_mut(), policy, &memory, around.frames).is_none() {
         give_back(vcpu.control(), &memory, around.frames);

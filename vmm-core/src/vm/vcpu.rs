@@ -4,8 +4,10 @@
 //! RAX, RSP, RIP and RFLAGS live in the VMCB's save area; the other GPRs live here and the
 //! world switch (`svm::switch`) loads and stores them. APM 15.5.
 
+use core::mem::offset_of;
+
 use intercepts::Event;
-use intercepts::vmcb::control::{shadow, vintr};
+use intercepts::vmcb::control::{clean, shadow, tlb as tlb_control, vintr};
 use intercepts::vmcb::{Control, Save, Vmcb};
 
 use crate::addr::{Hpa, PAGE};
@@ -57,6 +59,26 @@ pub const DR6_BS: u64 = 1 << 14;
 const ATTRIBUTE_L: u16 = 1 << 9;
 const ATTRIBUTE_DB: u16 = 1 << 10;
 
+/// The clean bits of what is in the control area, and in the save area (APM 15.15.3). RIP, RSP,
+/// RAX and RFLAGS, EVENTINJ, TLB_CONTROL and the interrupt shadow have none: the CPU reads them at
+/// each VMRUN.
+const CONTROL_GROUPS: u32 =
+    clean::I | clean::IOPM | clean::ASID | clean::TPR | clean::NP | clean::LBR | clean::AVIC;
+const SAVE_GROUPS: u32 = clean::NP
+    | clean::CRX
+    | clean::DRX
+    | clean::DT
+    | clean::SEG
+    | clean::CR2
+    | clean::LBR
+    | clean::CET;
+
+/// All of them: what the world switch sets after #VMEXIT.
+pub const CLEAN: u32 = CONTROL_GROUPS | SAVE_GROUPS;
+/// Where in a vCPU they are.
+pub const CLEAN_OFFSET: usize =
+    offset_of!(Vcpu, vmcb) + offset_of!(Vmcb, control) + offset_of!(Control, clean);
+
 /// A virtual CPU.
 ///
 /// The VMCB comes first: the VMM's memory is mapped one to one, so the address of a vCPU
@@ -72,6 +94,8 @@ pub struct Vcpu {
     code_page: CodePage,
     /// Whether the CPU can flush one ASID.
     pub flush_by_asid: bool,
+    /// Whether the CPU has clean bits.
+    pub has_clean_bits: bool,
     /// The instruction that the guest is being stepped over, if it is.
     pub step: Option<Step>,
     /// The event whose delivery is watched, if one is.
@@ -121,6 +145,7 @@ impl Vcpu {
             has_nrip,
             code_page: CodePage::NONE,
             flush_by_asid: false,
+            has_clean_bits: false,
             step: None,
             delivery: None,
             breakpoints_told: 0,
@@ -144,9 +169,10 @@ impl Vcpu {
         &self.vmcb.control
     }
 
-    /// The control area, to change.
+    /// The control area, to change: the CPU reads all of it again.
     #[inline(always)]
     pub fn control_mut(&mut self) -> &mut Control {
+        self.vmcb.control.clean &= !CONTROL_GROUPS;
         &mut self.vmcb.control
     }
 
@@ -156,10 +182,17 @@ impl Vcpu {
         &self.vmcb.save
     }
 
-    /// The save area, to change.
+    /// The save area, to change: the CPU reads all of it again.
     #[inline(always)]
     pub fn save_mut(&mut self) -> &mut Save {
+        self.vmcb.control.clean &= !SAVE_GROUPS;
         &mut self.vmcb.save
+    }
+
+    /// Sets RAX, which the CPU reads each time.
+    #[inline(always)]
+    pub fn set_rax(&mut self, value: u64) {
+        self.vmcb.save.rax = value;
     }
 
     /// GPR `number` in instruction encoding order (0 RAX, 4 RSP, 15 R15).
@@ -270,7 +303,7 @@ impl Vcpu {
     /// The guest was single-stepping: the completed instruction ends in #DB (APM 13.1.4).
     #[cold]
     fn single_stepped(&mut self) {
-        self.vmcb.save.dr6 |= DR6_BS;
+        self.save_mut().dr6 |= DR6_BS;
         self.inject(Event::exception(1));
     }
 
@@ -328,6 +361,12 @@ impl Vcpu {
     /// Has the next VMRUN flush the guest's TLB.
     pub fn flush_tlb(&mut self, flush: Flush) {
         self.vmcb.control.tlb_control = tlb::control(flush, self.flush_by_asid);
+    }
+
+    /// Has the next VMRUN flush nothing.
+    #[inline(always)]
+    pub fn flush_no_tlb(&mut self) {
+        self.vmcb.control.tlb_control = tlb_control::NOTHING;
     }
 
     /// Remembers where the page of code at RIP is.
@@ -415,12 +454,14 @@ impl Vcpu {
     /// interrupt is only a bell: it is never delivered.
     #[inline]
     pub fn ring_bell(&mut self) {
+        self.vmcb.control.clean &= !clean::TPR;
         self.vmcb.control.vintr |= vintr::V_IRQ | vintr::V_INTR_PRIO | vintr::V_IGN_TPR;
     }
 
     /// Takes back [`Vcpu::ring_bell`].
     #[inline]
     pub fn silence_bell(&mut self) {
+        self.vmcb.control.clean &= !clean::TPR;
         self.vmcb.control.vintr &= !vintr::V_IRQ;
     }
 }

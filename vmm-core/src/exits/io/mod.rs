@@ -31,7 +31,7 @@ fn pic(vcpu: &mut Vcpu, vm: &mut Vm, info: IoioInfo) -> Outcome {
     if info.is_in() {
         let value = vm.devices.pic.read(info.port());
         let rax = vcpu.save().rax;
-        vcpu.save_mut().rax = merge(rax, value.into(), 1);
+        vcpu.set_rax(merge(rax, value.into(), 1));
         complete(vcpu, vm)
     } else if info.port() & 1 != 0 {
         write_pic_mask(vcpu, vm, info.port())
@@ -68,7 +68,7 @@ fn general(vcpu: &mut Vcpu, vm: &mut Vm, info: IoioInfo) -> Outcome {
     let rax = vcpu.save().rax;
     if info.is_in() {
         let value = port.read(info.port(), info.bytes());
-        vcpu.save_mut().rax = merge(rax, value, info.bytes());
+        vcpu.set_rax(merge(rax, value, info.bytes()));
     } else {
         port.write(info.port(), info.bytes(), rax as u32);
     }
@@ -98,7 +98,7 @@ pub fn float(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
     denied(vm, info.port(), info.bytes(), info.is_in(), vcpu.save().rip);
     if info.is_in() && !info.is_string() {
         let rax = vcpu.save().rax;
-        vcpu.save_mut().rax = merge(rax, u32::MAX, info.bytes());
+        vcpu.set_rax(merge(rax, u32::MAX, info.bytes()));
     }
     complete(vcpu, vm)
 }

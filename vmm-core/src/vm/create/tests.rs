@@ -55,6 +55,7 @@ fn start(policy: &'static VmPolicy, frames: &mut Frames) -> Result<Instance, Too
             asids: 16,
             nrip: true,
             flush_by_asid: true,
+            clean_bits: false,
             max_physical: 48,
         },
         tsc: Tsc::new(1_000_000_000).unwrap(),
