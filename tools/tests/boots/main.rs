@@ -27,6 +27,7 @@ mod in_the_vmm;
 mod interrupts;
 mod isolation;
 mod ledger;
+mod machines;
 mod modes;
 mod mutants;
 mod on_a_terminal;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         in_a_vm::trials(),
         interrupts::trials(),
         isolation::trials(),
+        machines::slow_trials(),
         mutants::trials(),
         ledger::trials(),
         modes::trials(),
