@@ -93,6 +93,7 @@ fn vm_policy(index: usize, vm: &Vm, file: &str) -> TokenStream {
     let io = vm.io.iter().map(rules::io);
     let msrs = vm.msrs.iter().map(rules::msr);
     let tlb = tlb(vm.tlb);
+    let cpu = variant(vm.cpu);
     let cpuid = vm.cpuid.iter().map(rules::cpuid);
     let needs = vm.needs.iter().map(|wanted| need(wanted, file));
     quote! {
@@ -112,6 +113,7 @@ fn vm_policy(index: usize, vm: &Vm, file: &str) -> TokenStream {
             weight: #weight,
             counters: policy::Counters::#counters,
             tlb: #tlb,
+            cpu: policy::CpuModel::#cpu,
             cpuid: &[#(#cpuid),*],
             devices: #devices,
             init_vmcb: #init,

@@ -87,6 +87,7 @@ impl Page<'_, '_> {
             ("memory", format!("\"{} KiB\"", vm.memory >> 10)),
             ("asid", vm.asid.to_string()),
             ("npt", vm.npt.to_string()),
+            ("cpu", format!("{:?}", vm.cpu.name())),
             ("tlb", format!("{:?}", vm.tlb.name())),
             ("devices", format!("{devices:?}")),
             ("halted", format!("{:?}", vm.halted.name())),

@@ -12,7 +12,7 @@ use crate::lowered::{
 };
 use crate::resolve::{Gate as Resolved, Policy};
 use crate::source::{At, Source, Span};
-use crate::words::{Flush, IoAction, Restart};
+use crate::words::{CpuModel, Flush, IoAction, Restart};
 use crate::written::{self, Answer, Said};
 
 /// Lowers a policy that has passed every check.
@@ -117,7 +117,8 @@ fn vm(
     if msrs.iter().any(MsrRule::is_asked) {
         ask_rules(&mut gates, "msr");
     }
-    if cpuid.iter().any(|rule| !cpuid::is_of_model(rule.leaf)) {
+    // The host has leaves beyond the short road's.
+    if written.cpu == CpuModel::Host || cpuid.iter().any(|rule| !cpuid::is_of_model(rule.leaf)) {
         ask_rules(&mut gates, "cpuid");
     }
     Vm {
@@ -142,6 +143,7 @@ fn vm(
         counters: written.counters.value,
         tsc_offset: written.tsc_offset,
         tlb: written.tlb.value,
+        cpu: written.cpu,
         cpuid,
         origins: origins(&written.said, origin),
         devices: written.devices.clone(),

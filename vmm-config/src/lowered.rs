@@ -14,7 +14,8 @@ use crate::finding::Report;
 use crate::machine::Machine;
 use crate::source::Source;
 use crate::words::{
-    Counters, Device, Flush, Halted, IoAction, LogLevel, MsrAction, Protocol, Restart, Then,
+    Counters, CpuModel, Device, Flush, Halted, IoAction, LogLevel, MsrAction, Protocol, Restart,
+    Then,
 };
 use crate::written::{Answer, Condition, CpuidChange, CpuidLeaf, File, Image, Module};
 
@@ -85,7 +86,9 @@ pub struct Vm {
     pub tsc_offset: i64,
     /// What is flushed from the TLB when a translation changes.
     pub tlb: Flush,
-    /// Where the CPU that it sees differs from the VMM's own model, by leaf.
+    /// The CPU that it sees.
+    pub cpu: CpuModel,
+    /// Where that differs from the VMM's own model, by leaf.
     pub cpuid: Vec<CpuidRule>,
     /// The devices it sees, in the order of [`Device`].
     pub devices: Vec<Device>,

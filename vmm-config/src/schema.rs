@@ -15,8 +15,8 @@ use self::parts::{any, choice, described, names, pattern, range, reference, tabl
 use crate::machine::MACHINES;
 use crate::read::files::DEBIAN;
 use crate::words::{
-    Counters, Debian, Device, Flush, Halted, IoAction, LogLevel, MsrAction, Protocol, Restart,
-    Test, Then, Word,
+    Counters, CpuModel, Debian, Device, Flush, Halted, IoAction, LogLevel, MsrAction, Protocol,
+    Restart, Test, Then, Word,
 };
 
 /// A leaf of CPUID, and perhaps a subleaf.
@@ -220,7 +220,11 @@ fn vm() -> Value {
                     words::<Flush>(),
                 ),
             ),
-            ("cpuid", described("What its CPU claims to be", cpuid())),
+            (
+                "cpu",
+                described("The CPU that it sees", words::<CpuModel>()),
+            ),
+            ("cpuid", described("Where that CPU claims to be", cpuid())),
             (
                 "io",
                 described(

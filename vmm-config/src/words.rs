@@ -120,6 +120,13 @@ words! {
         Details "details" "also the ports, MSRs, CPUID leaves and calls they were about";
     }
 
+    /// The CPU that a VM sees, before `cpuid` changes it.
+    CpuModel = "CPU model" {
+        Minimal "minimal" "a CPU of no vendor, with what every 64-bit kernel needs";
+        Amd "amd" "the same, with AMD's vendor name and the host's page attributes";
+        Host "host" "the host's vendor, name and features, as far as the VMM keeps what they need";
+    }
+
     /// How a kernel is started.
     Protocol = "boot protocol" {
         Auto "auto" "as the file shows: linux-32, multiboot, or coreboot for another ELF file";

@@ -13,8 +13,8 @@ use crate::machine::Machine;
 use crate::read::files::DEBIAN;
 use crate::source::{At, Span};
 use crate::words::{
-    Counters, Debian, Device, Flush, Halted, IoAction, LogLevel, MsrAction, Protocol, Restart,
-    Test, Then, Word,
+    Counters, CpuModel, Debian, Device, Flush, Halted, IoAction, LogLevel, MsrAction, Protocol,
+    Restart, Test, Then, Word,
 };
 
 /// The keys that a table gives, and where; what is not here has its default.
@@ -215,6 +215,8 @@ pub struct Vm {
     pub tsc_offset: i64,
     /// `tlb`.
     pub tlb: At<Flush>,
+    /// `cpu`.
+    pub cpu: CpuModel,
     /// `[vm.cpuid]`.
     pub cpuid: Vec<At<CpuidChange>>,
     /// Where its keys are said.

@@ -107,6 +107,7 @@ fn written_out(lowered: &Lowered, handlers: &Handlers) -> Result<(), TestCaseErr
         };
         prop_assert_eq!((ports(one), msrs(one)), (ports(other), msrs(other)));
         prop_assert_eq!((cpuid(one), one.tlb), (cpuid(other), other.tlb));
+        prop_assert_eq!(one.cpu, other.cpu);
         prop_assert_eq!((&one.devices, one.halted), (&other.devices, other.halted));
         prop_assert_eq!(
             (one.autostart, one.weight, one.counters),

@@ -65,7 +65,9 @@ pub struct VmPolicy {
     pub counters: Counters,
     /// What is flushed from the TLB when a translation of the guest has changed.
     pub tlb: TlbFlush,
-    /// Where the CPU that it sees differs from the VMM's own model, by leaf and ascending.
+    /// The CPU that it sees.
+    pub cpu: CpuModel,
+    /// Where that differs from the VMM's own model, by leaf and ascending.
     pub cpuid: &'static [CpuidRule],
     /// The devices it sees.
     pub devices: DeviceSet,
@@ -79,6 +81,17 @@ pub struct VmPolicy {
     pub msrs: &'static [MsrRule],
     /// What the CPU must offer, and which line of `vm.toml` wants it.
     pub needs: &'static [Need],
+}
+
+/// The CPU that a VM sees, before rules change it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CpuModel {
+    /// Of no vendor, with what every 64-bit kernel needs.
+    Minimal,
+    /// The same from AMD.
+    Amd,
+    /// The host's, as far as the VMM keeps what its features need.
+    Host,
 }
 
 /// How a kernel is started.

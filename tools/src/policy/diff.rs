@@ -122,6 +122,7 @@ fn facts(vm: &Vm) -> Vec<String> {
         format!("protocol = {}", vm.protocol.name()),
         format!("cmdline = {:?}", vm.cmdline),
         format!("memory = {} KiB", vm.memory >> 10),
+        format!("cpu = {}", vm.cpu.name()),
         format!("tlb = {}", vm.tlb.name()),
         format!("halted = {}", vm.halted.name()),
         format!("autostart = {}", vm.autostart),

@@ -24,6 +24,7 @@ mod policy {
                 weight: 1,
                 counters: policy::Counters::Totals,
                 tlb: policy::TlbFlush::Auto,
+                cpu: policy::CpuModel::Minimal,
                 cpuid: &[],
                 devices: DeviceSet::PIC
                     .union(DeviceSet::PIT)
@@ -75,6 +76,7 @@ mod policy {
                 weight: 1,
                 counters: policy::Counters::Totals,
                 tlb: policy::TlbFlush::Auto,
+                cpu: policy::CpuModel::Minimal,
                 cpuid: &[],
                 devices: DeviceSet::empty(),
                 init_vmcb: vm1_vmcb,

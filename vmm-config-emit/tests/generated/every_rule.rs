@@ -24,6 +24,7 @@ mod policy {
                 weight: 1,
                 counters: policy::Counters::Totals,
                 tlb: policy::TlbFlush::All,
+                cpu: policy::CpuModel::Host,
                 cpuid: &[
                     policy::CpuidRule {
                         leaf: 0x1,

@@ -95,7 +95,10 @@ pub(super) fn shown_is_kept(policy: &Policy, found: &mut Findings<'_>) {
 pub(super) fn model_is_seen(policy: &Policy, found: &mut Findings<'_>) {
     for (vm, gates) in policy.document.vms.iter().zip(&policy.gates) {
         let is_seen = gates.iter().any(|gate| gate.exit.code == ExitCode::Cpuid);
-        if let Some(at) = vm.said.get("cpuid").filter(|_| !is_seen) {
+        let said = ["cpuid", "cpu"]
+            .into_iter()
+            .find_map(|key| vm.said.get(key));
+        if let Some(at) = said.filter(|_| !is_seen) {
             found
                 .add(
                     &rules::CPUID_SEEN,

@@ -8,10 +8,10 @@ use super::reader::{Reader, Value, span};
 use super::{note, units};
 use crate::rules;
 use crate::source::{At, Span};
-use crate::words::{Counters, Device, Flush, Halted, MsrAction, Protocol, Restart, Word};
+use crate::words::{Counters, CpuModel, Device, Flush, Halted, MsrAction, Protocol, Restart, Word};
 use crate::written::{Image, IoRule, MsrRule, Said, Set, Vm};
 
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 23] = [
     "name",
     "image",
     "protocol",
@@ -31,6 +31,7 @@ const KEYS: [&str; 22] = [
     "counters",
     "tsc_offset",
     "tlb",
+    "cpu",
     "cpuid",
     "io",
     "msr",
@@ -61,6 +62,7 @@ impl Reader<'_, '_> {
             counters: At::new(Counters::Totals, header),
             tsc_offset: 0,
             tlb: At::new(Flush::Auto, header),
+            cpu: CpuModel::Minimal,
             cpuid: Vec::new(),
             said: Said::new(),
             io: Vec::new(),
@@ -127,6 +129,11 @@ impl Reader<'_, '_> {
                         .map(|offset| offset.value as i64),
                 ),
                 "tlb" => replace(&mut vm.tlb, self.word(value, &rules::UNKNOWN_WORD)),
+                "cpu" => {
+                    if let Some(cpu) = self.word(value, &rules::UNKNOWN_WORD) {
+                        vm.cpu = cpu.value;
+                    }
+                }
                 "cpuid" => vm.cpuid = self.cpuid(value),
                 "io" => {
                     for (header, table) in self.tables(value, "[[vm.io]]") {

@@ -22,6 +22,7 @@ mwait = "wait"
 name = "one"
 memory = "64 MiB"
 asid = 2
+cpu = "host"
 image = "debian:linux-686"
 initrd = "./initrd.img"
 intercepts = "b"

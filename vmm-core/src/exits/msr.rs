@@ -19,6 +19,12 @@ const MICROCODE_LEVEL: u32 = 0x8b;
 const MCG_CAP: u32 = 0x179;
 const PAT: u32 = 0x277;
 const EFER: u32 = 0xc000_0080;
+/// What a kernel reads and mends on a CPU of AMD's, in the words of its processor manuals: all
+/// zero, nothing to be mended, and what is written has no effect.
+const SYSCFG: u32 = 0xc001_0010;
+const HWCR: u32 = 0xc001_0015;
+const INTERRUPT_PENDING: u32 = 0xc001_0055;
+const DE_CFG: u32 = 0xc001_1029;
 const TSC_AUX: u32 = 0xc000_0103;
 
 const EFER_SCE: u64 = 1 << 0;
@@ -119,6 +125,7 @@ fn read(vcpu: &Vcpu, vm: &Vm, msr: u32) -> Option<u64> {
         MICROCODE_LEVEL | MCG_CAP => Some(0),
         _ if is_carried(msr) => Some(instructions::rdmsr(msr)),
         TSC_AUX if has_rdtscp(vm) => Some(instructions::rdmsr(msr)),
+        SYSCFG | HWCR | INTERRUPT_PENDING | DE_CFG if vm.cpuid.is_amd() => Some(0),
         _ => None,
     }
 }
@@ -139,6 +146,7 @@ fn write(vcpu: &mut Vcpu, vm: &mut Vm, msr: u32, value: u64) -> Option<()> {
             is_legal.then(|| vcpu.save_mut().g_pat = value)
         }
         MICROCODE_LEVEL => Some(()),
+        SYSCFG | HWCR | INTERRUPT_PENDING | DE_CFG if vm.cpuid.is_amd() => Some(()),
         _ if is_carried(msr) && is_canonical(value) => {
             instructions::wrmsr(msr, value);
             Some(())

@@ -21,7 +21,7 @@ use crate::addr::Gpa;
 use crate::devices::{DeviceSet, Devices, UnixTime};
 use crate::host::tsc::Tsc;
 use crate::policy::{
-    Counters, Dispatch, IoAction, IoRule, MsrAction, MsrRule, Restart, TlbFlush, VmPolicy,
+    Counters, CpuModel, Dispatch, IoAction, IoRule, MsrAction, MsrRule, Restart, TlbFlush, VmPolicy,
 };
 use crate::vm::clock::GuestClock;
 use crate::vm::cpuid::CpuidModel;
@@ -46,6 +46,7 @@ const QUIET: VmPolicy = VmPolicy {
     asid: 1,
     npt: true,
     tlb: TlbFlush::Auto,
+    cpu: CpuModel::Minimal,
     cpuid: &[],
     halted_is_crash: false,
     autostart: true,

@@ -16,7 +16,7 @@ use crate::policy::{Counters, VmPolicy};
 use crate::svm::debug_registers::DebugRegisters;
 use crate::svm::features::{self, Svm};
 use crate::svm::floor;
-use crate::svm::instructions::FxImage;
+use crate::svm::instructions::{self, FxImage};
 use crate::svm::tsc_aux::TscAux;
 use crate::vm::Instance;
 use crate::vm::create::{self, Surroundings, TooLittleMemory, piece};
@@ -114,7 +114,7 @@ impl Hypervisor {
             frames: &mut self.machine.frames,
             svm: self.svm,
             tsc: self.machine.tsc,
-            cpuid,
+            cpuid: instructions::cpuid,
             wall,
             books: guest.books,
         };

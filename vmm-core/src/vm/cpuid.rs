@@ -1,7 +1,9 @@
-//! The CPUID model `minimal`: what a guest's CPU claims to be.
+//! What a guest's CPU claims to be: the CPUID model `minimal`, and the changes of a policy.
 //!
-//! It promises only what the VMM keeps: no APIC, x2APIC, XSAVE, AVX, MTRR, PAT, MCA, MONITOR
+//! `minimal` promises only what the VMM keeps: no APIC, x2APIC, XSAVE, AVX, MTRR, PAT, MCA, MONITOR
 //! or SVM. What the host itself lacks is not promised either.
+
+mod models;
 
 use heapless::Vec;
 use intercepts::has_subleaves;
@@ -17,11 +19,13 @@ pub struct CpuidModel {
     /// Leaves 0 and 1, leaves 8000_0000h to 8000_0008h, and the zeroes of all others.
     leaves: [Leaf; STANDARD + EXTENDED + 1],
     /// Leaves that the policy adds, by leaf and subleaf.
-    added: Vec<((u32, u32), Leaf), MAX_ADDED>,
+    added: Vec<((u32, u32), Leaf), { MAX_ADDED + OF_HOST }>,
 }
 
 /// As many leaves as a policy may add to the model.
 pub const MAX_ADDED: usize = 16;
+/// Leaves that the model `host` adds itself.
+const OF_HOST: usize = 1;
 
 const STANDARD: usize = 2;
 const EXTENDED: usize = 9;
@@ -30,8 +34,11 @@ const EXTENDED: usize = 9;
 const EXTENDED_FIRST: u32 = 0x8000_0000;
 const EXTENDED_LAST: u32 = 0x8000_0008;
 
+/// The first of the three leaves with the CPU's name.
+const BRAND_FIRST: u32 = 0x8000_0002;
+
 const VENDOR: &[u8; 12] = b"Tollgate CPU";
-const BRAND: &[u8; 48] = b"Tollgate virtual CPU, model minimal\0\0\0\0\0\0\0\0\0\0\0\0\0";
+const BRAND: &[u8; 20] = b"Tollgate virtual CPU";
 
 /// Leaf 1 EDX: FPU, DE, PSE, TSC, MSR, PAE, CX8, SEP, PGE, CMOV, CLFSH, MMX, FXSR, SSE, SSE2.
 const LEAF1_EDX: u32 = 1 << 0
@@ -104,27 +111,53 @@ impl CpuidModel {
     pub fn with(mut self, rules: &[CpuidRule], host: impl Fn(u32, u32) -> Leaf) -> Self {
         for rule in rules {
             let host = host(rule.leaf, rule.subleaf);
-            let model = self.leaf(rule.leaf);
+            let place = (rule.leaf, rule.subleaf);
+            let before = self.added.iter().find(|(at, _)| *at == place);
+            let model = before.map_or_else(|| self.leaf(rule.leaf), |(_, leaf)| *leaf);
             let changed = core::array::from_fn(|i| {
                 model[i] & rule.keep[i] | host[i] & rule.host[i] | rule.set[i]
             });
             match index(rule.leaf) {
                 Some(index) if rule.subleaf == 0 => self.leaves[index] = changed,
-                // The policy's checks hold it to as many as fit.
-                _ => drop(self.added.push(((rule.leaf, rule.subleaf), changed))),
+                _ => self.set_added(place, changed),
             }
         }
         for largest in [0, EXTENDED_FIRST] {
-            let added = self.added.iter().map(|((leaf, _), _)| *leaf);
-            let range = added.filter(|leaf| (largest..=largest | 0xffff).contains(leaf));
-            if let (Some(last), Some(index)) = (range.max(), index(largest))
-                && rules.iter().all(|rule| rule.leaf != largest)
-            {
-                let register = &mut self.leaves[index][0];
-                *register = last.max(*register);
+            if rules.iter().all(|rule| rule.leaf != largest) {
+                self.reach_added(largest);
             }
         }
         self
+    }
+
+    /// Changes a leaf that the model has.
+    fn change(&mut self, leaf: u32, to: impl FnOnce(Leaf) -> Leaf) {
+        if let Some(index) = index(leaf) {
+            self.leaves[index] = to(self.leaves[index]);
+        }
+    }
+
+    /// Adds a leaf, and has the largest of its range reach it.
+    fn add(&mut self, place: (u32, u32), leaf: Leaf) {
+        self.set_added(place, leaf);
+        self.reach_added(place.0 & EXTENDED_FIRST);
+    }
+
+    fn set_added(&mut self, place: (u32, u32), leaf: Leaf) {
+        match self.added.iter_mut().find(|(at, _)| *at == place) {
+            Some((_, before)) => *before = leaf,
+            // There is room for the host's own, and the policy's checks hold it to as many as fit.
+            None => drop(self.added.push((place, leaf))),
+        }
+    }
+
+    /// Has a range's first leaf tell of the largest that was added to the range.
+    fn reach_added(&mut self, first: u32) {
+        let added = self.added.iter().map(|((leaf, _), _)| *leaf);
+        let range = added.filter(|leaf| (first..=first | 0xffff).contains(leaf));
+        if let Some(last) = range.max() {
+            self.change(first, |[eax, ebx, ecx, edx]| [last.max(eax), ebx, ecx, edx]);
+        }
     }
 
     /// What CPUID returns for a leaf that the policy added.

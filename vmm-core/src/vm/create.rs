@@ -13,7 +13,6 @@ use crate::host::frames::Frames;
 use crate::host::tsc::Tsc;
 use crate::policy::{TlbFlush, VmPolicy};
 use crate::svm::features::Svm;
-use crate::svm::instructions;
 use crate::svm::npt::{self, Table, TablePages};
 use crate::svm::permissions::{self, IOPM_BYTES, MSRPM_BYTES};
 use crate::svm::shadow::Room;
@@ -64,8 +63,8 @@ pub struct Surroundings<'a> {
     pub svm: Svm,
     /// The machine's clock.
     pub tsc: Tsc,
-    /// What the machine's CPUID answers.
-    pub cpuid: fn(u32) -> [u32; 4],
+    /// What the machine's CPUID answers to a leaf and a subleaf.
+    pub cpuid: fn(u32, u32) -> [u32; 4],
     /// The wall-clock time.
     pub wall: UnixTime,
     /// The books that the VM's exits are written into.
@@ -108,7 +107,7 @@ pub fn create(
         shadow: None,
         memory,
         devices: Devices::new(policy.devices, policy.memory, around.wall),
-        cpuid: CpuidModel::minimal(around.cpuid).with(policy.cpuid, instructions::cpuid),
+        cpuid: CpuidModel::new(policy.cpu, around.cpuid).with(policy.cpuid, around.cpuid),
         clock: GuestClock::start(around.tsc),
         stats: Stats::new(around.books),
         denials: Denials::default(),

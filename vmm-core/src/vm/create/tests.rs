@@ -3,7 +3,7 @@
 use super::*;
 use crate::devices::DeviceSet;
 use crate::host::span::Span;
-use crate::policy::{Counters, Dispatch, Restart};
+use crate::policy::{Counters, CpuModel, Dispatch, Restart};
 
 static DISPATCH: Dispatch = Dispatch::empty();
 
@@ -24,6 +24,7 @@ const POLICY: VmPolicy = VmPolicy {
     weight: 1,
     counters: Counters::Totals,
     tlb: TlbFlush::Auto,
+    cpu: CpuModel::Minimal,
     cpuid: &[],
     devices: DeviceSet::all(),
     init_vmcb: |control| control.nested_control = nested::NP_ENABLE,
@@ -59,7 +60,7 @@ fn start(policy: &'static VmPolicy, frames: &mut Frames) -> Result<Instance, Too
             max_physical: 48,
         },
         tsc: Tsc::new(1_000_000_000).unwrap(),
-        cpuid: |_| [0; 4],
+        cpuid: |_, _| [0; 4],
         wall: UnixTime(0),
         books: Books::NONE,
     };
