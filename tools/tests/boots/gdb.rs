@@ -32,16 +32,9 @@ impl Stub {
     /// Lets the stopped machine run until it calls the function at `address`, makes the call
     /// return `value` at once, and lets go.
     pub fn return_from(&self, address: u64, value: u64) {
-        const RAX: usize = 0;
-        const RSP: usize = 7;
-        const RIP: usize = 16;
         let mut line = self.connect();
-        ask(&mut line, &format!("Z1,{address:x},1"));
-        ask(&mut line, "c");
-        let registers = ask(&mut line, "g");
-        let register = |number: usize| little_endian(&registers[number * 16..][..16]);
-        assert_eq!(register(RIP), address, "the machine stopped elsewhere");
-        let stack = register(RSP);
+        let registers = stop_at(&mut line, address);
+        let stack = register(&registers, RSP);
         let back = little_endian(&ask(&mut line, &format!("m{stack:x},8")));
         let mut returned = registers.clone();
         for (number, value) in [(RAX, value), (RSP, stack + 8), (RIP, back)] {
@@ -49,8 +42,19 @@ impl Stub {
             returned.replace_range(number * 16..(number + 1) * 16, &digits);
         }
         assert_eq!(ask(&mut line, &format!("G{returned}")), "OK");
-        ask(&mut line, &format!("z1,{address:x},1"));
-        ask(&mut line, "D");
+        let_go(&mut line, address);
+    }
+
+    /// Lets the stopped machine run until it calls the function at `address`, puts `bytes` into
+    /// what this argument of it points at, `offset` bytes from its start, and lets go.
+    pub fn write_into(&self, argument: Argument, address: u64, offset: u64, bytes: &[u8]) {
+        let mut line = self.connect();
+        let registers = stop_at(&mut line, address);
+        let at = register(&registers, argument as usize) + offset;
+        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let packet = format!("M{at:x},{:x}:{digits}", bytes.len());
+        assert_eq!(ask(&mut line, &packet), "OK");
+        let_go(&mut line, address);
     }
 
     /// QEMU opens the socket as soon as it starts, which may take the build of a VMM.
@@ -63,6 +67,42 @@ impl Stub {
         }
         panic!("QEMU did not open its gdb stub");
     }
+}
+
+/// A pointer that a function is given, by the number of gdb's for the register that it is in.
+#[derive(Clone, Copy, Debug)]
+pub enum Argument {
+    /// RSI: the first one of a function that returns a structure.
+    Second = 4,
+    /// RDI.
+    First = 5,
+}
+
+/// Registers by gdb's numbers.
+const RAX: usize = 0;
+const RSP: usize = 7;
+const RIP: usize = 16;
+
+/// Runs to the function at `address`; the registers there.
+fn stop_at(line: &mut UnixStream, address: u64) -> String {
+    ask(line, &format!("Z1,{address:x},1"));
+    ask(line, "c");
+    let registers = ask(line, "g");
+    assert_eq!(
+        register(&registers, RIP),
+        address,
+        "the machine stopped elsewhere"
+    );
+    registers
+}
+
+fn let_go(line: &mut UnixStream, address: u64) {
+    ask(line, &format!("z1,{address:x},1"));
+    ask(line, "D");
+}
+
+fn register(registers: &str, number: usize) -> u64 {
+    little_endian(&registers[number * 16..][..16])
 }
 
 /// Sends a packet; the packet that answers it.

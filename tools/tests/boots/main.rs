@@ -32,6 +32,7 @@ mod modes;
 mod mutants;
 mod on_a_terminal;
 mod policies;
+mod refusals;
 mod register_browser;
 mod setting_up;
 mod several_vms;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         modes::trials(),
         on_a_terminal::trials(),
         policies::trials(),
+        refusals::trials(),
         register_browser::trials(),
         setting_up::trials(),
         several_vms::trials(),

@@ -30,7 +30,7 @@ const WIDE: Screen = Screen {
 };
 
 /// The page, written by the program.
-fn page() -> &'static Path {
+pub fn page() -> &'static Path {
     static PAGE: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
     let (_, page) = PAGE.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -239,7 +239,7 @@ pub fn assert_read_alike(browser: &mut Browser, text: &str) {
         .collect();
     assert_eq!(theirs.lines().collect::<Vec<_>>(), ours);
     let shown = browser.text("document.getElementById('decoded').innerText");
-    assert!(shown.contains("guest_asid"), "{shown}");
+    assert!(shown.contains("exit_code"), "{shown}");
 }
 
 fn the_page_reads_a_dump_as_the_command_line_does() {

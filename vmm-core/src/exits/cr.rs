@@ -11,7 +11,7 @@ use crate::vm::fault::Fault;
 use crate::vm::operand::Operand;
 use crate::vm::vcpu::CodeSize;
 use crate::vm::walk::EFER_LMA;
-use crate::vm::{How, Vcpu, Vm};
+use crate::vm::{How, Vcpu, Vm, refusal};
 
 const CR0_PE: u64 = 1 << 0;
 const CR0_TS: u64 = 1 << 3;
@@ -112,13 +112,16 @@ fn by_decoder(
 fn hold_to_vmrun(vcpu: &Vcpu, vm: &mut Vm) -> Outcome {
     match validate(vcpu.vmcb(), max_physical(vm)) {
         Ok(()) => Outcome::Resume,
-        Err(violation) => vm.finish(
-            How::Crashed,
-            format_args!(
-                "its control registers are not what VMRUN takes: {} ({}; APM 15.5.1)",
-                violation.field, violation.rule
-            ),
-        ),
+        Err(violation) => {
+            refusal::tell_unfit(vm.policy.name, vcpu.vmcb(), violation);
+            vm.finish(
+                How::Crashed,
+                format_args!(
+                    "its control registers are not what VMRUN takes: {} ({}; APM 15.5.1)",
+                    violation.field, violation.rule
+                ),
+            )
+        }
     }
 }
 

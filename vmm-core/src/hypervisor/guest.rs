@@ -11,6 +11,7 @@ use crate::svm::debug_registers::DebugRegisters;
 use crate::svm::instructions::FxImage;
 use crate::svm::tsc_aux::TscAux;
 use crate::vm::create::NotThere;
+use crate::vm::refusal::Entered;
 use crate::vm::stats::Books;
 use crate::vm::{How, Instance, Vm};
 
@@ -49,6 +50,8 @@ pub(super) struct Life {
     pub fpu: FxImage,
     pub debug: DebugRegisters,
     pub tsc_aux: TscAux,
+    /// What its turn began with, in case the CPU refuses it.
+    pub entered: Entered,
 }
 
 impl Guest {

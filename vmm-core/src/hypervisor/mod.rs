@@ -14,6 +14,7 @@ mod start;
 use core::arch::x86_64::__cpuid_count;
 
 use heapless::Vec;
+use intercepts::ExitCode;
 use intercepts::vmcb::Vmcb;
 use ledger::Ledger;
 
@@ -33,9 +34,9 @@ use crate::sched::{MAX_VMS, Scheduler};
 use crate::svm::features::{self, Svm};
 use crate::svm::instructions::{self, FxImage, clgi, vmload, vmsave};
 use crate::svm::switch;
-use crate::vm::Instance;
 use crate::vm::create::{book, piece};
 use crate::vm::marker::Marker;
+use crate::vm::{Instance, refusal};
 use crate::warn;
 use guest::{Guest, Life};
 use routes::Routes;
@@ -249,12 +250,19 @@ impl Hypervisor {
             self.machine.timer.arm(RETRY_NS);
             self.armed = None;
         }
+        life.entered.remember(&instance.vcpu);
         let started = tsc::now();
         // SAFETY: SVM is enabled with a host save area, GIF is 0 and IF 1 since `new`; the
         // instance is loaded, which also put aside the gates with IST; its VMCB passed
         // `validate`.
         unsafe { switch::run(instance) };
         let ticks = tsc::now().wrapping_sub(started);
+        // QUIRK: QEMU 7.2 writes VMEXIT_INVALID as 32 bits.
+        if instance.vcpu.control().exit_code as u32 == ExitCode::Invalid as u64 as u32 {
+            let max_physical = self.svm.max_physical;
+            let name = instance.vm.policy.name;
+            refusal::tell_refused(name, &instance.vcpu, &life.entered, max_physical);
+        }
         instance.vm.stats.run_cycles += ticks;
         self.quit |= instance.vm.is_marked;
         let weight = instance.vm.policy.weight;

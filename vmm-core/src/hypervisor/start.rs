@@ -22,6 +22,7 @@ use crate::vm::Instance;
 use crate::vm::create::{self, Surroundings, TooLittleMemory, piece};
 use crate::vm::loader;
 use crate::vm::marker::Marker;
+use crate::vm::refusal::Entered;
 use crate::vm::stats::Books;
 
 /// Refuses to run a VM that relies on what this CPU lacks, naming the line that does.
@@ -209,6 +210,7 @@ fn place(instance: Instance, frames: &mut Frames) -> Result<&'static mut Life, T
         fpu: FxImage::reset(),
         debug: DebugRegisters::default(),
         tsc_aux: TscAux::new(features::has(cpuid, Feature::RDTSCP)),
+        entered: Entered::default(),
     };
     piece(frames, life).map(|(life, _)| life).ok_or(too_little)
 }

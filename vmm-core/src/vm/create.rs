@@ -24,7 +24,7 @@ use crate::vm::line::Line;
 use crate::vm::loader;
 use crate::vm::memory::GuestMemory;
 use crate::vm::stats::{Books, Stats};
-use crate::vm::{How, Instance, State, Vcpu, Vm};
+use crate::vm::{How, Instance, State, Vcpu, Vm, refusal};
 use crate::warn;
 
 /// The machine has too little memory for a VM.
@@ -135,6 +135,7 @@ pub fn create(
             format_args!("its image cannot be loaded: {error}"),
         );
     } else if let Err(violation) = validate(vcpu.vmcb(), around.svm.max_physical) {
+        refusal::tell_unfit(policy.name, vcpu.vmcb(), violation);
         vm.finish(
             How::Crashed,
             format_args!(

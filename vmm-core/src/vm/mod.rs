@@ -10,6 +10,7 @@ pub mod loader;
 pub mod marker;
 pub mod memory;
 pub mod operand;
+pub mod refusal;
 pub mod stats;
 pub mod vcpu;
 pub mod walk;
