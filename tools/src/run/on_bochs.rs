@@ -34,7 +34,7 @@ pub fn run(workspace: &Workspace, command: &RunBochs) -> Result<Status> {
     let steering = &command.steering;
     if steering.presses_keys() {
         return Err(Failure::bad_input(
-            "--keys: nothing can press keys in Bochs from outside; --type sends text to the serial port",
+            "--keys: Bochs takes keys only from the VNC viewer of a person; --type sends text to the serial port",
         ));
     }
     let prepared = command.subject.prepare(workspace)?;

@@ -34,7 +34,10 @@ const GLOBAL: u64 = 1 << 8;
 const NO_EXECUTE: u64 = 1 << 63;
 /// The page attribute table (APM volume 2, 7.8), an entry a byte.
 const PAT_REGISTER: u32 = 0x277;
-const WRITE_COMBINING: u64 = 0x01;
+/// Its entries as they are after reset, whatever the firmware made of them: the first is
+/// write-back (memory), the fourth uncacheable even where an MTRR says otherwise (devices). The
+/// fifth is write-combining (pixels).
+const ATTRIBUTES: u64 = 0x0007_0401_0007_0406;
 const ADDRESS: u64 = 0x000F_FFFF_FFFF_F000;
 
 /// What a stretch of memory is to the VMM.
@@ -277,12 +280,11 @@ fn walk(root: Hpa, address: u64, read: impl Fn(Hpa, usize) -> u64) -> Option<(u6
 /// The tables map the running code, its stack and all memory in use as the code needs them, and
 /// EFER.NXE is set.
 pub unsafe fn install(root: Hpa) {
-    let mut attributes = Msr::new(PAT_REGISTER);
-    // SAFETY: every CPU with long mode has the register, no page uses entry 4 so far, and the
-    // caller vouches for the tables.
+    // SAFETY: every CPU with long mode has the register, and memory and devices stay what they
+    // are with the entries of reset, which the boot loader's tables had; the caller vouches for
+    // the tables.
     unsafe {
-        let others = attributes.read() & !(0xFF << 32);
-        attributes.write(others | WRITE_COMBINING << 32);
+        Msr::new(PAT_REGISTER).write(ATTRIBUTES);
         asm!("mov cr3, {}", in(reg) root.0, options(nostack, preserves_flags));
     }
 }

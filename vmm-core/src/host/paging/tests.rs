@@ -195,3 +195,24 @@ proptest! {
         }
     }
 }
+
+/// APM volume 2, 7.8.2: PAT, PCD and PWT number an entry of the table; 7.8.1: what each is.
+#[test]
+fn memory_is_cached_devices_never_and_pixels_are_gathered() {
+    const UNCACHEABLE: u64 = 0;
+    const COMBINING: u64 = 1;
+    const BACK: u64 = 6;
+    for level in [1, 2, 3] {
+        let kind_of = |kind: Kind| {
+            let leaf = kind.leaf(level).unwrap();
+            let pat = if level > 1 { leaf >> 12 } else { leaf >> 7 };
+            let entry = (pat & 1) << 2 | (leaf >> 4 & 1) << 1 | leaf >> 3 & 1;
+            ATTRIBUTES >> (entry * 8) & 7
+        };
+        assert_eq!(kind_of(Kind::Device), UNCACHEABLE);
+        assert_eq!(kind_of(Kind::Pixels), COMBINING);
+        for kind in [Kind::Code, Kind::Constants, Kind::Memory] {
+            assert_eq!(kind_of(kind), BACK);
+        }
+    }
+}
