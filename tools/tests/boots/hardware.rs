@@ -6,6 +6,7 @@ use crate::in_a_vm::POLICY;
 trials![
     lines_and_time_come_from_apics_where_the_old_chips_are_gone,
     a_machine_without_a_keyboard_controller_is_no_worse,
+    a_processor_of_32_bits_is_3_and_told_so,
 ];
 
 /// A machine without `parts` on which a person shuts the guest down, by these options.
@@ -27,4 +28,13 @@ fn lines_and_time_come_from_apics_where_the_old_chips_are_gone() {
 
 fn a_machine_without_a_keyboard_controller_is_no_worse() {
     poweroff_without("i8042=off", "--type");
+}
+
+fn a_processor_of_32_bits_is_3_and_told_so() {
+    Boot::policy(&POLICY.replace("CMDLINE", ""))
+        .args(["--", "-cpu", "pentium3"])
+        .run()
+        .ends_with(3)
+        .shows("[vmm] refused: this processor has no 64-bit mode")
+        .says("no 64-bit mode");
 }
