@@ -28,6 +28,7 @@ pub mod progress;
 pub mod reference;
 pub mod run;
 pub mod setup;
+pub mod study;
 pub mod table;
 pub mod test;
 pub mod workspace;

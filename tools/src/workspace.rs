@@ -36,6 +36,11 @@ impl Workspace {
         self.target.join("bare")
     }
 
+    /// Where the study is built.
+    pub fn book(&self) -> PathBuf {
+        self.target.join("book")
+    }
+
     /// Where finished binaries are kept, one folder a content key.
     pub fn artifacts(&self) -> PathBuf {
         self.target.join("tollgate")

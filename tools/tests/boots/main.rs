@@ -37,6 +37,7 @@ mod register_browser;
 mod setting_up;
 mod several_vms;
 mod shipped_policies;
+mod study;
 mod tiny_guest;
 
 use std::process::ExitCode;
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
         setting_up::trials(),
         several_vms::trials(),
         shipped_policies::trials(),
+        study::slow_trials(),
         tiny_guest::trials(),
     ]
     .into_iter()
