@@ -7,6 +7,7 @@
 //! `run-guest` as a person would call it.
 
 mod figures;
+pub mod linux;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -132,10 +133,14 @@ fn boot(policy: &Path, folder: &Path, options: &[&str]) -> Result<figures::Run> 
     words.extend(options);
     words.extend(["--", "-append", "tollgate floor"]);
     let output = vmm(policy, folder, &words)?;
-    let report = std::fs::read(&report).doing(|| "read the report of the run".to_string())?;
-    let report = serde_json::from_slice(&report)
-        .map_err(|error| Failure::host(format!("the report of the run makes no sense: {error}")))?;
+    let report = read_report(&report)?;
     Ok(figures::Run { output, report })
+}
+
+fn read_report(file: &Path) -> Result<serde_json::Value> {
+    let report = std::fs::read(file).doing(|| "read the report of the run".to_string())?;
+    serde_json::from_slice(&report)
+        .map_err(|error| Failure::host(format!("the report of the run makes no sense: {error}")))
 }
 
 /// The VMM under a policy; its standard output.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::bench::linux::{self, BenchLinux};
 use crate::bench::{self, BenchExits};
 use crate::build;
 use crate::failure::{Result, Status};
@@ -43,6 +44,7 @@ enum Command {
     Image(MakeImage),
     Test(Test),
     BenchExits(BenchExits),
+    BenchLinux(BenchLinux),
     Build(Build),
     Check(Check),
     Expand(Expand),
@@ -91,6 +93,7 @@ fn perform(command: &Command) -> Result<Status> {
         Command::Image(command) => image::run(&workspace, command),
         Command::RunGuest(command) => guest::run(&workspace, command),
         Command::BenchExits(command) => bench::run(command),
+        Command::BenchLinux(command) => linux::run(&workspace, command),
         Command::Build(Build { config }) => {
             let config = config_file(&workspace, config.as_deref())?;
             let policy = Policy::load(&workspace, &config)?;

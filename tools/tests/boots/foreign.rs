@@ -20,6 +20,8 @@ pub fn slow_trials() -> Vec<Trial> {
     slow![
         gnu_mach_looks_for_what_is_to_run_on_it,
         linux_686_passes_its_self_test,
+        linux_686_passes_its_self_test_under_shadow_paging,
+        linux_passes_its_self_test_under_shadow_paging,
         linux_686_pae_passes_its_self_test,
         linux_starts_in_long_mode,
         memtest_in_long_mode_finds_no_error,
@@ -137,6 +139,19 @@ fn linux(policy: &str, last: u32) -> Outcome {
 
 fn linux_comes_to_a_prompt_passes_its_self_test_and_ends() {
     linux(&policy("linux"), LAST);
+}
+
+fn linux_passes_its_self_test_under_shadow_paging() {
+    linux(&under_shadow_paging(&policy("linux")), LAST);
+}
+
+fn linux_686_passes_its_self_test_under_shadow_paging() {
+    linux(&under_shadow_paging(&policy("linux-686")), LAST);
+}
+
+/// The same policy without nested paging.
+fn under_shadow_paging(policy: &str) -> String {
+    policy.replace("initrd ", "npt = false\ninitrd ")
 }
 
 fn linux_starts_in_long_mode() {
