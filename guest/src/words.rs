@@ -3,7 +3,8 @@
 use crate::timer::{DEFAULT_HZ, HIGHEST_HZ, LOWEST_HZ};
 
 /// The words that mean something, for people.
-pub const KNOWN_WORDS: &str = "known are demo, exercise, bench, stress, hz=19 to hz=10000";
+pub const KNOWN_WORDS: &str =
+    "known are demo, exercise, bench, stress, busy=1 to busy=3600, hz=19 to hz=10000";
 
 /// What to do after starting up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,6 +20,8 @@ pub enum Task {
     Bench,
     /// Walk through paging at random, then power off.
     Stress,
+    /// Be busy for so many seconds by the timer's ticks, then power off.
+    Busy(u32),
 }
 
 /// A command line, understood.
@@ -46,10 +49,11 @@ pub fn parse(cmdline: &str) -> Words<'_> {
             "exercise" => words.task = Task::Exercise,
             "bench" => words.task = Task::Bench,
             "stress" => words.task = Task::Stress,
-            _ => match rate(word) {
-                Some(hz) => words.hz = hz,
-                None if index == 0 => {}
-                None => words.unknown = words.unknown.or(Some(word)),
+            _ => match (rate(word), seconds(word)) {
+                (Some(hz), _) => words.hz = hz,
+                (None, Some(seconds)) => words.task = Task::Busy(seconds),
+                (None, None) if index == 0 => {}
+                (None, None) => words.unknown = words.unknown.or(Some(word)),
             },
         }
     }
@@ -60,6 +64,12 @@ pub fn parse(cmdline: &str) -> Words<'_> {
 fn rate(word: &str) -> Option<u32> {
     let hz = word.strip_prefix("hz=")?.parse().ok()?;
     (LOWEST_HZ..=HIGHEST_HZ).contains(&hz).then_some(hz)
+}
+
+/// How long a word `busy=N` asks to be busy, if it is one.
+fn seconds(word: &str) -> Option<u32> {
+    let seconds = word.strip_prefix("busy=")?.parse().ok()?;
+    (1..=3600).contains(&seconds).then_some(seconds)
 }
 
 #[cfg(test)]
@@ -88,6 +98,7 @@ mod tests {
         assert_eq!(parse("demo hz=1000"), demo);
         assert_eq!(parse("/boot/kernel hz=1000  demo"), demo);
         assert_eq!(parse("kernel exercise").task, Task::Exercise);
+        assert_eq!(parse("kernel busy=10").task, Task::Busy(10));
     }
 
     #[test]
@@ -100,6 +111,7 @@ mod tests {
     fn the_first_word_without_meaning_is_named() {
         assert_eq!(parse("kernel demos hz=fast").unknown, Some("demos"));
         assert_eq!(parse("kernel hz=0").unknown, Some("hz=0"));
+        assert_eq!(parse("kernel busy=0").unknown, Some("busy=0"));
     }
 
     proptest! {

@@ -17,7 +17,7 @@ use std::fmt::Debug;
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
 use vmm_config::Lowered;
-use vmm_config::lowered::{Need, Route, Vm};
+use vmm_config::lowered::{Need, Owner, Route, Vm};
 use vmm_config::words::{Flush, Halted, Protocol, Word};
 
 /// `POLICY`, in a module with everything it refers to.
@@ -87,6 +87,7 @@ fn vm_policy(index: usize, vm: &Vm, file: &str) -> TokenStream {
     let restart_limit = rules::decimal(vm.restart_limit);
     let weight = rules::decimal(vm.weight);
     let counters = variant(vm.counters);
+    let ticks = variant(vm.ticks);
     let devices = devices(vm);
     let init = vmcb::name(index);
     let dispatch = dispatch::name(index);
@@ -112,6 +113,7 @@ fn vm_policy(index: usize, vm: &Vm, file: &str) -> TokenStream {
             restart_limit: #restart_limit,
             weight: #weight,
             counters: policy::Counters::#counters,
+            ticks: policy::Ticks::#ticks,
             tlb: #tlb,
             cpu: policy::CpuModel::#cpu,
             cpuid: &[#(#cpuid),*],
@@ -161,12 +163,13 @@ fn need(need: &Need, file: &str) -> TokenStream {
 
 fn route(route: &Route) -> TokenStream {
     let line = rules::decimal(route.line);
-    let to = match route.vm {
-        Some(index) => {
+    let to = match route.to {
+        Owner::Vm(index) => {
             let index = Literal::usize_unsuffixed(index);
             quote! { policy::RouteTo::Vm(#index) }
         }
-        None => quote! { policy::RouteTo::Vmm },
+        Owner::Vmm => quote! { policy::RouteTo::Vmm },
+        Owner::Focus => quote! { policy::RouteTo::Focus },
     };
     quote! { policy::Route { line: #line, to: #to } }
 }

@@ -131,7 +131,7 @@ impl<'l> Reader<'l> {
             "halted_is_crash" => "halted",
             key @ ("name" | "protocol" | "cmdline" | "initrd" | "modules" | "memory" | "asid"
             | "npt" | "tlb" | "devices" | "autostart" | "restart" | "restart_limit"
-            | "weight" | "counters" | "cpu") => key,
+            | "weight" | "counters" | "cpu" | "ticks") => key,
             _ => return None,
         };
         Some(self.key(&vm.origins, key))

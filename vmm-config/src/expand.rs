@@ -37,8 +37,7 @@ impl Display for Expanded<'_> {
         }
         page.plain("\n[irq]")?;
         for route in &policy.routes {
-            let vm = route.vm.and_then(|index| policy.vms.get(index));
-            let to = vm.map_or("vmm", |vm| &vm.name);
+            let to = route.to.name(policy);
             page.line(&format!("{} = {to:?}", route.line), route.origin.as_ref())?;
         }
         Ok(())
@@ -95,6 +94,7 @@ impl Page<'_, '_> {
             ("restart", format!("{:?}", vm.restart.name())),
             ("weight", vm.weight.to_string()),
             ("counters", format!("{:?}", vm.counters.name())),
+            ("ticks", format!("{:?}", vm.ticks.name())),
             ("tsc_offset", vm.tsc_offset.to_string()),
         ] {
             self.key(key, &value, &vm.origins)?;

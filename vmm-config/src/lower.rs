@@ -8,12 +8,13 @@ use intercepts::{Action, Actions, Denial, Exit, ExitCode, Feature, Finish, Inter
 use crate::finding::Report;
 use crate::lowered::{
     FieldValue, Gate, Handler, InterceptBit, IoRule, Lowered, MsrRule, Need, Origin, Origins,
-    Route, Rule, Vm,
+    Owner, Route, Rule, Vm,
 };
+use crate::read::FOCUS;
 use crate::resolve::{Gate as Resolved, Policy};
 use crate::source::{At, Source, Span};
 use crate::words::{CpuModel, Flush, IoAction, Restart};
-use crate::written::{self, Answer, Said};
+use crate::written::{self, Answer, Document, Said};
 
 /// Lowers a policy that has passed every check.
 pub(crate) fn lower(policy: &Policy, source: &Source, warnings: Report) -> Lowered {
@@ -36,10 +37,7 @@ pub(crate) fn lower(policy: &Policy, source: &Source, warnings: Report) -> Lower
         .iter()
         .map(|line| Route {
             line: line.line.value,
-            vm: document
-                .vms
-                .iter()
-                .position(|vm| vm.name.value == line.to.value),
+            to: owner(document, &line.to.value),
             origin: document
                 .said
                 .contains_key("irq")
@@ -141,6 +139,7 @@ fn vm(
         restart_limit: restart_limit(written),
         weight: written.weight,
         counters: written.counters.value,
+        ticks: written.ticks,
         tsc_offset: written.tsc_offset,
         tlb: written.tlb.value,
         cpu: written.cpu,
@@ -152,6 +151,16 @@ fn vm(
         gates,
         io,
         msrs,
+    }
+}
+
+/// Who the name in `[irq]` stands for.
+fn owner(document: &Document, name: &str) -> Owner {
+    let vms = &document.vms;
+    match vms.iter().position(|vm| vm.name.value == name) {
+        Some(index) => Owner::Vm(index),
+        None if name == FOCUS => Owner::Focus,
+        None => Owner::Vmm,
     }
 }
 

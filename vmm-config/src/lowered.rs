@@ -12,10 +12,11 @@ use intercepts::{Exit, Feature};
 
 use crate::finding::Report;
 use crate::machine::Machine;
+use crate::read::{FOCUS, VMM};
 use crate::source::Source;
 use crate::words::{
     Counters, CpuModel, Device, Flush, Halted, IoAction, LogLevel, MsrAction, Protocol, Restart,
-    Then,
+    Then, Ticks,
 };
 use crate::written::{Answer, Condition, CpuidChange, CpuidLeaf, File, Image, Module};
 
@@ -82,6 +83,8 @@ pub struct Vm {
     pub weight: u32,
     /// What is kept on its exits.
     pub counters: Counters,
+    /// What becomes of timer ticks that came while others ran.
+    pub ticks: Ticks,
     /// Added to the TSC that the guest reads, in ticks.
     pub tsc_offset: i64,
     /// What is flushed from the TLB when a translation changes.
@@ -262,12 +265,34 @@ pub struct Need {
 }
 
 /// Who gets a physical interrupt line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The VMM itself.
+    Vmm,
+    /// The VM with this index in [`Lowered::vms`].
+    Vm(usize),
+    /// The VM that has the keyboard when it comes.
+    Focus,
+}
+
+impl Owner {
+    /// The word for it in the policy.
+    pub fn name(self, policy: &Lowered) -> &str {
+        match self {
+            Owner::Vmm => VMM,
+            Owner::Focus => FOCUS,
+            Owner::Vm(index) => policy.vms.get(index).map_or(VMM, |vm| &vm.name),
+        }
+    }
+}
+
+/// A physical interrupt line and its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// The line, 0-15.
     pub line: u8,
-    /// The VM with this index in [`Lowered::vms`], or the VMM itself.
-    pub vm: Option<usize>,
+    /// Who gets it.
+    pub to: Owner,
     /// Where the policy says so; `None` for a default of the VMM.
     pub origin: Option<Origin>,
 }

@@ -131,5 +131,6 @@ rules! {
     MSR_UNMAPPED Error "msr-unmapped" "15.11": "`pass` needs an MSR that the permission map covers: 0-1FFFh, C000_0000h-C000_1FFFh, C001_0000h-C001_1FFFh";
     LINE_TWICE Error "line-twice": "a physical interrupt line has one owner";
     LINE_OF_VMM Error "line-of-vmm": "lines 0, 1, 2, 3 and 4 (timer, keyboard, cascade, COM2, COM1) are the VMM's; input follows the focus";
-    UNKNOWN_VM Error "unknown-vm": "a line goes to `vmm` or to a VM of this policy";
+    LINE_OF_FOCUS Error "line-of-focus": "a line that follows the focus brings no ports: a VM has its ports, or has them not";
+    UNKNOWN_VM Error "unknown-vm": "a line goes to `vmm`, to `focus` or to a VM of this policy";
 }

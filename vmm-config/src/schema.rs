@@ -16,7 +16,7 @@ use crate::machine::MACHINES;
 use crate::read::files::DEBIAN;
 use crate::words::{
     Counters, CpuModel, Debian, Device, Flush, Halted, IoAction, LogLevel, MsrAction, Protocol,
-    Restart, Test, Then, Word,
+    Restart, Test, Then, Ticks, Word,
 };
 
 /// A leaf of CPUID, and perhaps a subleaf.
@@ -29,7 +29,7 @@ pub fn schema() -> Value {
         .map(|machine| (machine.name, machine.meaning));
     let line = json!({
         "anyOf": [
-            described("`vmm`, or the name of a VM", json!({ "type": "string" })),
+            described("`vmm`, `focus`, or the name of a VM", json!({ "type": "string" })),
             table(&[
                 ("vm", described("The VM that gets the line", json!({ "type": "string" }))),
                 ("ports", described("The ports of the device behind it", range())),
@@ -205,6 +205,13 @@ fn vm() -> Value {
             (
                 "counters",
                 described("What is kept on its exits", words::<Counters>()),
+            ),
+            (
+                "ticks",
+                described(
+                    "What becomes of timer ticks that came while others ran",
+                    words::<Ticks>(),
+                ),
             ),
             (
                 "tsc_offset",

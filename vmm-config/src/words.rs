@@ -156,6 +156,12 @@ words! {
         Always "always" "after every end but one that a person wants";
     }
 
+    /// What becomes of timer ticks that came while others ran.
+    Ticks = "way with late ticks" {
+        CatchUp "catch-up" "the guest gets each of them, as soon as it has taken the one before";
+        Drop "drop" "the guest gets one for all that it missed";
+    }
+
     /// What HLT with interrupts off means.
     Halted = "kind of halt" {
         End "end" "HLT with interrupts off ends the VM well";

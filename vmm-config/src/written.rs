@@ -14,7 +14,7 @@ use crate::read::files::DEBIAN;
 use crate::source::{At, Span};
 use crate::words::{
     Counters, CpuModel, Debian, Device, Flush, Halted, IoAction, LogLevel, MsrAction, Protocol,
-    Restart, Test, Then, Word,
+    Restart, Test, Then, Ticks, Word,
 };
 
 /// The keys that a table gives, and where; what is not here has its default.
@@ -211,6 +211,8 @@ pub struct Vm {
     pub weight: u32,
     /// `counters`.
     pub counters: At<Counters>,
+    /// `ticks`.
+    pub ticks: Ticks,
     /// `tsc_offset`, in ticks.
     pub tsc_offset: i64,
     /// `tlb`.
@@ -285,7 +287,7 @@ impl MsrRule {
 pub struct Line {
     /// The line, 0-15, at its key.
     pub line: At<u8>,
-    /// Who gets it: `vmm` or the name of a VM.
+    /// Who gets it: `vmm`, `focus` or the name of a VM.
     pub to: At<String>,
     /// The ports of the device behind it, which that VM then reaches.
     pub ports: Option<At<(u16, u16)>>,

@@ -7,7 +7,7 @@ use std::path::Path;
 use intercepts::vmcb::intercepts as is_intercepted;
 use intercepts::{ExitCode, Feature};
 use vmm_config::expand::Expanded;
-use vmm_config::lowered::{Handler, Vm};
+use vmm_config::lowered::{Handler, Owner, Vm};
 use vmm_config::words::{Device, IoAction, Test, Then, Word};
 use vmm_config::written::{Condition, Image};
 use vmm_config::{Handlers, Lowered, Source};
@@ -248,14 +248,17 @@ fn a_line_brings_its_ports_to_the_vm_that_gets_it() {
     let policy = lowered(
         "[[vm]]\nname = \"demo\"\nmemory = \"4 MiB\"\nintercepts = []\n\
          [[vm.io]]\nports = \"0x300-0x30f\"\naction = \"ignore\"\n\
-         [irq]\n5 = { vm = \"demo\", ports = \"0x220-0x22f\" }\n1 = \"vmm\"\n",
+         [irq]\n5 = { vm = \"demo\", ports = \"0x220-0x22f\" }\n1 = \"vmm\"\n12 = \"focus\"\n",
     );
     let routes: Vec<_> = policy
         .routes
         .iter()
-        .map(|route| (route.line, route.vm))
+        .map(|route| (route.line, route.to))
         .collect();
-    assert_eq!(routes, [(1, None), (5, Some(0))]);
+    assert_eq!(
+        routes,
+        [(1, Owner::Vmm), (5, Owner::Vm(0)), (12, Owner::Focus)]
+    );
     let rules: Vec<_> = policy.vms[0]
         .io
         .iter()
@@ -274,9 +277,9 @@ fn a_policy_without_irq_leaves_keyboard_and_com1_to_the_vmm() {
     let lines: Vec<_> = policy
         .routes
         .iter()
-        .map(|route| (route.line, route.vm))
+        .map(|route| (route.line, route.to))
         .collect();
-    assert_eq!(lines, [(1, None), (4, None)]);
+    assert_eq!(lines, [(1, Owner::Vmm), (4, Owner::Vmm)]);
 }
 
 #[test]

@@ -113,6 +113,7 @@ fn written_out(lowered: &Lowered, handlers: &Handlers) -> Result<(), TestCaseErr
             (one.autostart, one.weight, one.counters),
             (other.autostart, other.weight, other.counters)
         );
+        prop_assert_eq!(one.ticks, other.ticks);
         let restarts = |vm: &Vm| (vm.restart, vm.restart_limit);
         prop_assert_eq!(restarts(one), restarts(other));
         prop_assert_eq!((&one.name, &one.cmdline), (&other.name, &other.cmdline));
@@ -124,7 +125,7 @@ fn written_out(lowered: &Lowered, handlers: &Handlers) -> Result<(), TestCaseErr
         policy
             .routes
             .iter()
-            .map(|route| (route.line, route.vm))
+            .map(|route| (route.line, route.to))
             .collect()
     };
     prop_assert_eq!(routes(lowered), routes(&again));

@@ -63,6 +63,8 @@ pub struct VmPolicy {
     pub weight: u32,
     /// What is kept on its exits.
     pub counters: Counters,
+    /// What becomes of timer ticks that came while others ran.
+    pub ticks: Ticks,
     /// What is flushed from the TLB when a translation of the guest has changed.
     pub tlb: TlbFlush,
     /// The CPU that it sees.
@@ -149,6 +151,15 @@ impl Counters {
             Counters::Details => "details",
         }
     }
+}
+
+/// What becomes of ticks of a VM's timer that came while it had no turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ticks {
+    /// It gets each of them, as soon as it has taken the one before.
+    CatchUp,
+    /// It gets one for all that it missed.
+    Drop,
 }
 
 /// What is flushed from the TLB when a translation of the guest has changed (APM 15.16.1).
@@ -255,6 +266,8 @@ pub enum RouteTo {
     Vmm,
     /// The VM with this index in [`Policy::vms`].
     Vm(usize),
+    /// The VM that has the keyboard when it comes.
+    Focus,
 }
 
 /// A VM's handlers, one for each slot of an exit code.

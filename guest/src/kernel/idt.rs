@@ -10,7 +10,7 @@ use guest::trap::FIRST_INTERRUPT;
 
 use super::gdt::CODE_SELECTOR;
 use super::table::{DescriptorTable, TablePointer};
-use super::{exceptions, keyboard, pic, pit, serial};
+use super::{exceptions, keyboard, pic, pit, power, serial};
 
 /// Bytes from one interrupt entry to the next (entry.s).
 const ENTRY_BYTES: u32 = 16;
@@ -81,6 +81,7 @@ extern "C" fn interrupt(frame: &mut Frame) {
             pit::LINE => pit::tick(),
             keyboard::LINE => keyboard::receive(),
             serial::LINE => serial::receive(),
+            power::LINE => power::pressed(),
             _ => {}
         }
         pic::end_of_interrupt(line);

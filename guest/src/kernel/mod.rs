@@ -5,6 +5,7 @@
 
 mod bench;
 mod boot;
+mod busy;
 mod console;
 mod cpu;
 mod cpuid;
@@ -92,7 +93,8 @@ extern "C" fn kernel_main(magic: u32, info: u32) -> ! {
         Size(IDENTITY_END.into())
     );
 
-    pic::install(&[pit::LINE, keyboard::LINE, serial::LINE]);
+    pic::install(&[pit::LINE, keyboard::LINE, serial::LINE, power::LINE]);
+    power::install();
     pit::install(hz);
     println!("timer: {hz} Hz");
     println!(
@@ -116,6 +118,7 @@ extern "C" fn kernel_main(magic: u32, info: u32) -> ! {
         Task::Exercise => exercise::run(&mut kernel),
         Task::Bench => bench::run(&mut kernel),
         Task::Stress => stress::run(&mut kernel),
+        Task::Busy(seconds) => busy::run(seconds, hz),
     }
     power::off()
 }

@@ -13,6 +13,14 @@ pub fn read(port: u16) -> u8 {
     value
 }
 
+/// Reads 16 bits at once.
+pub fn read_u16(port: u16) -> u16 {
+    let value;
+    // SAFETY: IN touches no memory; see the module's description.
+    unsafe { asm!("in ax, dx", out("ax") value, in("dx") port, options(nomem, nostack)) };
+    value
+}
+
 /// Writes a byte.
 pub fn write(port: u16, value: u8) {
     // SAFETY: OUT touches no memory; see the module's description.

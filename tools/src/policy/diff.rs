@@ -106,8 +106,7 @@ fn settings(policy: &Lowered) -> Vec<String> {
         format!("log = {}", policy.log.name()),
     ];
     for route in &policy.routes {
-        let vm = route.vm.and_then(|index| policy.vms.get(index));
-        let to = vm.map_or("vmm", |vm| &vm.name);
+        let to = route.to.name(policy);
         lines.push(format!("line {} = {to}", route.line));
     }
     lines
@@ -130,6 +129,7 @@ fn facts(vm: &Vm) -> Vec<String> {
         format!("restart limit = {}", vm.restart_limit),
         format!("weight = {}", vm.weight),
         format!("counters = {}", vm.counters.name()),
+        format!("ticks = {}", vm.ticks.name()),
         format!("devices = {}", devices.join(" ")),
     ];
     lines.extend(vm.initrd.iter().map(|file| format!("initrd = {file}")));

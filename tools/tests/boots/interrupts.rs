@@ -106,12 +106,17 @@ fn a_line_that_the_policy_gives_to_a_vm_interrupts_it_again_and_again() {
         a.hlt()?;
         a.jmp(wait)
     });
-    let routes = "[irq]\n1 = \"vmm\"\n4 = \"vmm\"\n5 = { vm = \"demo\", ports = \"0x3e8-0x3ef\" }";
-    Boot::policy(&POLICY.replace("#REST", routes))
-        .kernel(&kernel)
-        .args(SERIAL)
-        .run()
-        .ends_with(0);
+    let vmm = "[irq]\n1 = \"vmm\"\n4 = \"vmm\"";
+    let to_the_vm = format!("{vmm}\n5 = {{ vm = \"demo\", ports = \"0x3e8-0x3ef\" }}");
+    let ports = "[[vm.io]]\nports = \"0x3e8-0x3ef\"\naction = \"pass\"";
+    let to_the_focus = format!("{ports}\n{vmm}\n5 = \"focus\"");
+    for routes in [to_the_vm, to_the_focus] {
+        Boot::policy(&POLICY.replace("#REST", &routes))
+            .kernel(&kernel)
+            .args(SERIAL)
+            .run()
+            .ends_with(0);
+    }
 }
 
 fn a_line_that_nobody_owns_interrupts_nobody() {

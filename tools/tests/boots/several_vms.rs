@@ -17,6 +17,8 @@ trials![
     a_vm_that_spins_with_interrupts_off_starves_nobody,
     a_vm_that_floods_its_uart_starves_nobody,
     vms_that_print_at_once_keep_their_lines_whole,
+    a_busy_guest_counts_its_ticks_although_others_run,
+    the_power_button_switches_a_guest_off_that_listens_and_is_told_of_one_that_does_not,
 ];
 
 const HEAD: &str = r#"
@@ -297,4 +299,56 @@ fn vms_that_print_at_once_keep_their_lines_whole() {
         assert_eq!(lines.len(), LINES as usize, "{:#?}", outcome.lines);
         assert!(lines.iter().all(|line| **line == whole), "{lines:#?}");
     }
+}
+
+/// The first of three busy guests to have counted the ticks of a second has taken a second for
+/// it. The fourth, which does without late ticks, is far behind.
+fn a_busy_guest_counts_its_ticks_although_others_run() {
+    let vms: Vec<_> = [("a", ""), ("b", ""), ("c", ""), ("d", "ticks = \"drop\"")]
+        .map(|(name, rest)| with_kernel(name, "busy=1", rest))
+        .into();
+    let outcome = policy("10 ms", &vms)
+        .within_seconds("60")
+        .args(["--until", " cycles", "--", "-icount", "shift=4,sleep=off"])
+        .run()
+        .ends_with(0);
+    let hz = outcome.report["tsc_hz"].as_f64().expect("a rate");
+    let figures = outcome.lines.iter().find_map(|line| {
+        let (vm, figures) = line.split_once("| ~ busy: ")?;
+        let (ticks, cycles) = figures.split_once(" ticks, ")?;
+        let cycles = cycles.strip_suffix(" cycles")?;
+        Some((vm, ticks.parse::<f64>().ok()?, cycles.parse::<f64>().ok()?))
+    });
+    let (vm, ticks, cycles) = figures.expect("figures");
+    assert_ne!(vm, "d");
+    let ratio = ticks / 100.0 / (cycles / hz);
+    assert!((0.99..1.01).contains(&ratio), "{ratio}");
+}
+
+fn the_power_button_switches_a_guest_off_that_listens_and_is_told_of_one_that_does_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("deaf");
+    let deaf = tiny_guest(|a| {
+        let mut again = a.create_label();
+        a.set_label(&mut again)?;
+        a.jmp(again)
+    });
+    std::fs::write(&file, deaf).expect("a kernel");
+    let vms = [
+        with_kernel("a", "", ""),
+        vm("deaf", file.to_str().expect("a path"), ""),
+    ];
+    let boot = policy("10 ms", &vms).within_seconds("60").args(PROMPT);
+    play(
+        boot,
+        &[
+            ("\x1db", "a: its power button is pressed"),
+            ("", "a: power-off"),
+            ("b", "a is off"),
+            ("2", "deaf has the keyboard"),
+            ("\x1db", "deaf does not listen for its power button"),
+            ("s\r", "deaf: turned-off"),
+        ],
+    )
+    .ends_with(0);
 }

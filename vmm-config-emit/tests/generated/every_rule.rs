@@ -23,6 +23,7 @@ mod policy {
                 restart_limit: 0,
                 weight: 1,
                 counters: policy::Counters::Totals,
+                ticks: policy::Ticks::CatchUp,
                 tlb: policy::TlbFlush::All,
                 cpu: policy::CpuModel::Host,
                 cpuid: &[

@@ -2,7 +2,7 @@
 
 use crate::finding::Findings;
 use crate::near;
-use crate::read::VMM;
+use crate::read::{FOCUS, VMM};
 use crate::resolve::Policy;
 use crate::rules;
 
@@ -39,6 +39,27 @@ pub(super) fn of_the_vmm(policy: &Policy, found: &mut Findings<'_>) {
     }
 }
 
+/// Ports go to one VM, whoever has the focus.
+pub(super) fn of_the_focus(policy: &Policy, found: &mut Findings<'_>) {
+    for line in &policy.document.lines {
+        if let (FOCUS, Some(ports)) = (line.to.value.as_str(), line.ports) {
+            found
+                .add(
+                    &rules::LINE_OF_FOCUS,
+                    ports.span,
+                    format!(
+                        "line {} goes to whoever has the focus, and its ports cannot",
+                        line.line.value
+                    ),
+                )
+                .help(format!(
+                    "write `{} = \"focus\"`, or name the VM that has the device",
+                    line.line.value
+                ));
+        }
+    }
+}
+
 /// A line goes to somebody who exists.
 pub(super) fn owner_exists(policy: &Policy, found: &mut Findings<'_>) {
     let names: Vec<_> = policy
@@ -46,7 +67,7 @@ pub(super) fn owner_exists(policy: &Policy, found: &mut Findings<'_>) {
         .vms
         .iter()
         .map(|vm| vm.name.value.as_str())
-        .chain([VMM])
+        .chain([VMM, FOCUS])
         .filter(|name| !name.is_empty())
         .collect();
     for line in &policy.document.lines {

@@ -58,6 +58,7 @@ const CHECKS: &[Check] = &[
     msrs::mapped,
     lines::given_once,
     lines::of_the_vmm,
+    lines::of_the_focus,
     lines::owner_exists,
 ];
 

@@ -8,6 +8,8 @@ use crate::written::Line;
 
 /// The name that stands for the VMM where a VM could be named.
 pub(crate) const VMM: &str = "vmm";
+/// The name that stands for the VM that has the keyboard.
+pub(crate) const FOCUS: &str = "focus";
 
 impl Line {
     /// Keyboard and COM1 to the VMM: what a policy without `[irq]` gets.

@@ -14,7 +14,7 @@ mod vm;
 
 use toml::de::{DeTable, DeValue};
 
-pub(crate) use self::irq::VMM;
+pub(crate) use self::irq::{FOCUS, VMM};
 use self::reader::{Key, Reader, Value, span};
 use crate::finding::Findings;
 use crate::machine::{MACHINES, Machine};

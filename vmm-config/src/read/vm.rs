@@ -3,15 +3,17 @@
 use intercepts::MSRS;
 use toml::de::{DeTable, DeValue};
 
-use super::irq::VMM;
+use super::irq::{FOCUS, VMM};
 use super::reader::{Reader, Value, span};
 use super::{note, units};
 use crate::rules;
 use crate::source::{At, Span};
-use crate::words::{Counters, CpuModel, Device, Flush, Halted, MsrAction, Protocol, Restart, Word};
+use crate::words::{
+    Counters, CpuModel, Device, Flush, Halted, MsrAction, Protocol, Restart, Ticks, Word,
+};
 use crate::written::{Image, IoRule, MsrRule, Said, Set, Vm};
 
-const KEYS: [&str; 23] = [
+const KEYS: [&str; 24] = [
     "name",
     "image",
     "protocol",
@@ -29,6 +31,7 @@ const KEYS: [&str; 23] = [
     "restart_limit",
     "weight",
     "counters",
+    "ticks",
     "tsc_offset",
     "tlb",
     "cpu",
@@ -60,6 +63,7 @@ impl Reader<'_, '_> {
             restart_limit: None,
             weight: 1,
             counters: At::new(Counters::Totals, header),
+            ticks: Ticks::CatchUp,
             tsc_offset: 0,
             tlb: At::new(Flush::Auto, header),
             cpu: CpuModel::Minimal,
@@ -123,6 +127,11 @@ impl Reader<'_, '_> {
                         .map(|weight| weight.value as u32),
                 ),
                 "counters" => replace(&mut vm.counters, self.word(value, &rules::UNKNOWN_WORD)),
+                "ticks" => {
+                    if let Some(ticks) = self.word(value, &rules::UNKNOWN_WORD) {
+                        vm.ticks = ticks.value;
+                    }
+                }
                 "tsc_offset" => replace(
                     &mut vm.tsc_offset,
                     self.number(value, "TSC offset", i64::MIN.into()..=i64::MAX.into())
@@ -168,7 +177,7 @@ impl Reader<'_, '_> {
                 .value
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
-            && name.value != VMM;
+            && ![VMM, FOCUS].contains(&name.value);
         if !legal {
             self.found
                 .add(

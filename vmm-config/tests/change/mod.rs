@@ -47,11 +47,13 @@ restart = "on-crash"
 restart_limit = 7
 weight = 30
 counters = "details"
+ticks = "drop"
 tsc_offset = -5
 intercepts = { hlt = "stop" }
 [irq]
 1 = "vmm"
 5 = { vm = "two", ports = "0x220" }
+12 = "focus"
 "#,
     r#"
 [target]

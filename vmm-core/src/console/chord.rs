@@ -82,6 +82,8 @@ fn character(code: u8) -> Option<u8> {
         0x19 => b'p',
         0x1c => b'\r',
         0x1f => b's',
+        0x26 => b'l',
+        0x30 => b'b',
         0x31 => b'n',
         _ => return None,
     })

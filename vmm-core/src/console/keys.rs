@@ -21,6 +21,8 @@ pub enum Order {
     Pause,
     /// Turn it off and start it.
     Reset,
+    /// Press its power button.
+    Button,
     /// Show what it stopped for.
     Exits,
     /// Show the log, a page further back each time.
@@ -74,6 +76,7 @@ impl Keys {
             b's' => Order::Switch,
             b'p' => Order::Pause,
             b'r' => Order::Reset,
+            b'b' => Order::Button,
             b'e' => Order::Exits,
             b'l' => Order::Log,
             b'q' => Order::Quit,
@@ -106,9 +109,10 @@ mod tests {
 
     #[test]
     fn orders_about_a_vm_leave_the_console_open() {
-        let orders = [List, Switch, Pause, Reset, Exits, Log, Next, Close].map(Typed::Order);
+        let orders =
+            [List, Switch, Pause, Reset, Button, Exits, Log, Next, Close].map(Typed::Order);
         let all: Vec<_> = orders.into_iter().chain([Typed::Guest(b's')]).collect();
-        assert_eq!(typed(b"\x1dspreln\rs"), all);
+        assert_eq!(typed(b"\x1dsprbeln\rs"), all);
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub const HEADING: &str =
 /// What the keys do.
 pub const HELP: [&str; 2] = [
     "1-9 switch to  n next  s start or stop  p pause or go on  r reset  e exits",
-    "l earlier log  q quit all  ] Ctrl-] for the guest  Enter back to the guest",
+    "b power button  l older log  q quit all  ] a Ctrl-]  Enter to the guest",
 ];
 
 /// A VM's counts, as the console saw them last.

@@ -70,7 +70,15 @@ mod line {
     pub const KEYBOARD: u8 = 1;
     pub const UART: u8 = 4;
     pub const RTC: u8 = 8;
+    /// ACPI's system control interrupt.
+    pub const POWER: u8 = 9;
 }
+
+/// Port of the timer's counter 0, whose output is its interrupt line.
+const PIT_COUNTER_0: u16 = 0x40;
+
+/// A guest that has fallen further behind than this, in ticks, is not caught up with all of them.
+const MOST_LATE_TICKS: u64 = 10_000;
 
 /// First port of COM1.
 const COM1: u16 = 0x3f8;
@@ -105,6 +113,10 @@ pub struct Devices {
     /// Display registers.
     pub vga: Vga,
     power: Power,
+    /// Whether the guest gets the timer's late ticks too.
+    catches_up: bool,
+    /// Ticks that came while the guest had not yet taken the one before.
+    late_ticks: u64,
     /// When the next timer is due; kept, because it is asked after every exit.
     deadline: GuestTime,
 }
@@ -122,10 +134,18 @@ impl Devices {
             rtc: Rtc::new(memory_bytes, wall),
             vga: Vga::new(),
             power: Power::new(),
+            catches_up: false,
+            late_ticks: 0,
             deadline: GuestTime::MAX,
         };
         devices.timers_changed();
         devices
+    }
+
+    /// The same devices, with every tick of the timer for the guest if it `catches_up`, however
+    /// late, and otherwise one for all that it missed.
+    pub fn catching_up(self, catches_up: bool) -> Self {
+        Self { catches_up, ..self }
     }
 
     /// Whose port it is, if this VM has the device.
@@ -146,7 +166,7 @@ impl Devices {
                 (DeviceSet::VGA, Owner::Vga)
             }
             0x4d0 | 0x4d1 => (DeviceSet::PIC, Owner::Elcr),
-            0x64 | 0x92 | 0x604 | 0x605 | 0xcf9 | 0x8900 => return Some(Owner::Power),
+            0x64 | 0x92 | 0x600..=0x605 | 0xcf9 | 0x8900 => return Some(Owner::Power),
             _ => return None,
         };
         self.set.contains(device).then_some(owner)
@@ -213,6 +233,10 @@ impl Devices {
             }
             Owner::Pit => {
                 self.pit.write(port, value, now());
+                if port == PIT_COUNTER_0 {
+                    // A new rate: what was missed of the old one is nothing to it.
+                    self.late_ticks = 0;
+                }
                 self.timer_written()
             }
             Owner::Uart => {
@@ -233,7 +257,11 @@ impl Devices {
                 self.vga.write(port, value);
                 Effect::None
             }
-            Owner::Power => self.power.write(port, value),
+            Owner::Power => {
+                let effect = self.power.write(port, value);
+                self.pic.set_line(line::POWER, self.power.irq());
+                effect
+            }
         };
         Some(effect)
     }
@@ -284,7 +312,19 @@ impl Devices {
 
     /// The CPU's acknowledge cycles: the vector to deliver.
     pub fn acknowledge(&mut self) -> u8 {
-        self.pic.acknowledge()
+        let vector = self.pic.acknowledge();
+        if self.late_ticks > 0 && !self.pic.is_requested(line::PIT) {
+            self.late_ticks -= 1;
+            self.pic.pulse(line::PIT);
+        }
+        vector
+    }
+
+    /// Somebody presses the power button. False if the guest does not listen for it.
+    pub fn press_power_button(&mut self) -> bool {
+        self.power.press();
+        self.pic.set_line(line::POWER, self.power.irq());
+        self.power.irq() && self.set.contains(DeviceSet::PIC)
     }
 
     /// A byte from outside for the UART. False if it does not fit now: try again later.
@@ -321,19 +361,34 @@ impl Devices {
     /// Carries counter 0's edges to the PIC after a read, which cannot change its course.
     #[inline]
     fn pit_moved(&mut self) {
-        if self.pit.take_edges() > 0 {
-            self.pic.pulse(line::PIT);
+        if self.carry_ticks() {
             self.timers_changed();
         }
+    }
+
+    /// Raises the timer's line if its output has risen since the last time.
+    #[inline]
+    fn carry_ticks(&mut self) -> bool {
+        let edges = self.pit.take_edges();
+        if edges == 0 {
+            return false;
+        }
+        let is_late = self.pic.is_requested(line::PIT);
+        self.pic.pulse(line::PIT);
+        self.late_ticks = if self.catches_up && !self.pic.is_masked(line::PIT) {
+            let missed = edges - 1 + u64::from(is_late);
+            self.late_ticks.saturating_add(missed).min(MOST_LATE_TICKS)
+        } else {
+            0
+        };
+        true
     }
 
     /// Brings the timers' lines and the deadline up to date.
     fn timers_changed(&mut self) {
         let mut deadline = GuestTime::MAX;
         if self.set.contains(DeviceSet::PIT) {
-            if self.pit.take_edges() > 0 {
-                self.pic.pulse(line::PIT);
-            }
+            self.carry_ticks();
             self.pic.set_line(line::PIT, self.pit.irq());
             deadline = self.pit.next_deadline().unwrap_or(deadline);
         }

@@ -1,5 +1,9 @@
-//! The ways out of a PC: power off by ACPI or by the emulators' own port, and the resets.
+//! The ways out of a PC: its power button, power off by ACPI or by the emulators' own port, and
+//! the resets.
 //!
+//! - 600h-603h, the PM1a event registers (ACPI 6.5, 4.8.3.1): the power button is bit 8 of the
+//!   status at 600h, which writing 1 clears, and of the enable register at 602h. While it is set in
+//!   both, interrupt line 9 is high.
 //! - 604h/605h, the PM1a control register (ACPI 6.5, 4.8.3.2.1): SLP_EN with sleep type 0 is off.
 //! - 8900h: the letters of `Shutdown`, one by one, are off (Bochs and old QEMU).
 //! - 92h bit 0 and CF9h bit 2, each on its rising edge, reset. So does the keyboard controller;
@@ -12,6 +16,9 @@ const SHUTDOWN: &[u8; 8] = b"Shutdown";
 /// Port 92h: bit 0 resets, bit 1 is address line 20, which is always on.
 const FAST_RESET: u8 = 1 << 0;
 const A20: u8 = 1 << 1;
+
+/// The power button in the high bytes of PM1a's status and enable registers.
+const BUTTON: u8 = 1 << 0;
 
 /// PM1a control.
 const SLP_TYP: u16 = 7 << 10;
@@ -28,6 +35,10 @@ const PULSE_RESET: u8 = 0xfe;
 #[derive(Clone, Debug, Default)]
 pub struct Power {
     pm1a: u16,
+    /// The power button was pressed.
+    pressed: bool,
+    /// The high byte of PM1a's enable register.
+    enabled: u8,
     /// Letters of [`SHUTDOWN`] seen so far.
     letters: usize,
     port_92: u8,
@@ -39,10 +50,22 @@ impl Power {
     pub const fn new() -> Self {
         Self {
             pm1a: 0,
+            pressed: false,
+            enabled: 0,
             letters: 0,
             port_92: A20,
             reset_control: 0,
         }
+    }
+
+    /// Somebody presses the power button.
+    pub const fn press(&mut self) {
+        self.pressed = true;
+    }
+
+    /// The level of interrupt line 9.
+    pub const fn irq(&self) -> bool {
+        self.pressed && self.enabled & BUTTON != 0
     }
 
     /// Reads one of the ports above; those that cannot be read float.
@@ -50,6 +73,9 @@ impl Power {
         let [low, high] = self.pm1a.to_le_bytes();
         match port {
             0x92 => self.port_92,
+            0x601 if self.pressed => BUTTON,
+            0x603 => self.enabled,
+            0x600..=0x602 => 0,
             0x604 => low,
             0x605 => high,
             0xcf9 => self.reset_control,
@@ -66,6 +92,14 @@ impl Power {
                 let rose = value & !self.port_92 & FAST_RESET != 0;
                 self.port_92 = value | A20;
                 if rose { Effect::Reset } else { Effect::None }
+            }
+            0x601 => {
+                self.pressed &= value & BUTTON == 0;
+                Effect::None
+            }
+            0x603 => {
+                self.enabled = value & BUTTON;
+                Effect::None
             }
             0x604 => self.control(u16::from_le_bytes([value, high])),
             0x605 => self.control(u16::from_le_bytes([low, value])),
@@ -134,6 +168,21 @@ mod tests {
         assert_eq!((power.read(0x604), power.read(0x605)), (0x01, 0x00));
         assert_eq!(power.write(0x605, 0x24), Effect::None, "sleep type 1");
         assert_eq!(power.write(0x605, 0x00), Effect::None);
+    }
+
+    /// ACPI 6.5, 4.8.3.1.1 and 4.8.3.1.2: bit 8 of status and enable; 1 clears the status.
+    #[test]
+    fn the_button_interrupts_once_it_is_enabled_until_the_status_is_cleared() {
+        let mut power = Power::new();
+        power.press();
+        assert_eq!((power.read(0x601), power.irq()), (BUTTON, false));
+        assert_eq!(power.write(0x603, 0xff), Effect::None);
+        assert_eq!((power.read(0x603), power.irq()), (BUTTON, true));
+        assert_eq!(power.write(0x601, 0xfe), Effect::None);
+        assert!(power.irq(), "other bits clear nothing of it");
+        assert_eq!(power.write(0x601, 0x01), Effect::None);
+        assert_eq!((power.read(0x601), power.irq()), (0, false));
+        assert_eq!((power.read(0x600), power.read(0x602)), (0, 0));
     }
 
     #[test]

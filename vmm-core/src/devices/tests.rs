@@ -67,11 +67,13 @@ fn a_vm_has_the_ports_of_its_devices_and_no_others() {
             ],
         ),
     ];
+    let event = [0x600, 0x601, 0x602, 0x603];
     let power = [0x64, 0x92, 0x604, 0x605, 0xcf9, 0x8900];
     for (set, ports) in table {
         let mut devices = devices(set);
         for port in 0..=u16::MAX {
-            let expected = ports.contains(&port) || power.contains(&port);
+            let of_power = power.contains(&port) || event.contains(&port);
+            let expected = ports.contains(&port) || of_power;
             assert_eq!(devices.owns(port), expected, "{set:?} {port:#x}");
             let answered = devices.read(port, start).is_some();
             assert_eq!(answered, expected, "{set:?} {port:#x}");
@@ -308,4 +310,102 @@ proptest! {
             }
         }
     }
+}
+
+/// The timer at 1 kHz on vector 20h, and a guest that ends each interrupt that it takes.
+fn ticking(catches_up: bool) -> Devices {
+    let mut devices = Devices::new(DeviceSet::all(), 1 << 20, UnixTime(0)).catching_up(catches_up);
+    for (port, value) in [
+        (0x20, 0x11),
+        (0x21, 0x20),
+        (0x21, 4),
+        (0x21, 1),
+        (0x21, 0xfe),
+        (0x43, 0x34),
+        (0x40, 0xa9),
+        (0x40, 0x04),
+    ] {
+        let _ = devices.write(port, value, || GuestTime(0));
+    }
+    devices
+}
+
+/// Takes and ends every interrupt that is pending; how many there were.
+fn take_all(devices: &mut Devices, now: GuestTime) -> u64 {
+    let mut taken = 0;
+    while devices.interrupt_pending() {
+        assert_eq!(devices.acknowledge(), 0x20);
+        let _ = devices.write(0x20, 0x20, || now);
+        taken += 1;
+    }
+    taken
+}
+
+proptest! {
+    /// However the turns of a guest fall, it gets every tick of its timer once.
+    #[test]
+    fn late_ticks_are_caught_up(gaps in prop::collection::vec(1u64..200_000_000, 1..40)) {
+        let mut devices = ticking(true);
+        let (mut now, mut taken) = (GuestTime(0), 0);
+        for gap in gaps {
+            now = GuestTime(now.0 + gap);
+            devices.advance(now);
+            taken += take_all(&mut devices, now);
+        }
+        prop_assert_eq!(taken, devices.pit.edges());
+    }
+
+    #[test]
+    fn dropped_ticks_are_one_for_each_turn(gaps in prop::collection::vec(1_100_000u64..200_000_000, 1..40)) {
+        let mut devices = ticking(false);
+        let mut now = GuestTime(0);
+        for gap in gaps {
+            now = GuestTime(now.0 + gap);
+            devices.advance(now);
+            prop_assert_eq!(take_all(&mut devices, now), 1);
+        }
+    }
+}
+
+#[test]
+fn a_new_rate_and_a_masked_line_leave_no_late_ticks() {
+    let second = GuestTime(1_000_000_000);
+    let mut devices = ticking(true);
+    devices.advance(second);
+    let _ = devices.write(0x40, 0xa9, || second);
+    assert_eq!(take_all(&mut devices, second), 1);
+    let mut devices = ticking(true);
+    let _ = devices.write(0x21, 0xff, || second);
+    devices.advance(second);
+    let _ = devices.write(0x21, 0xfe, || second);
+    assert_eq!(take_all(&mut devices, second), 1);
+}
+
+#[test]
+fn the_power_button_reaches_a_guest_that_listens() {
+    let now = GuestTime(0);
+    let mut devices = Devices::new(DeviceSet::all(), 1 << 20, UnixTime(0));
+    assert!(!devices.press_power_button());
+    let _ = devices.write(0x601, 1, || now);
+    let _ = devices.write(0x603, 1, || now);
+    for (port, value) in [
+        (0x20, 0x11),
+        (0x21, 0x20),
+        (0x21, 4),
+        (0x21, 1),
+        (0x21, 0xfb),
+        (0xa0, 0x11),
+        (0xa1, 0x28),
+        (0xa1, 2),
+        (0xa1, 1),
+        (0xa1, 0xfd),
+    ] {
+        let _ = devices.write(port, value, || now);
+    }
+    assert!(devices.press_power_button());
+    assert_eq!(devices.acknowledge(), 0x29);
+    let without = DeviceSet::all().difference(DeviceSet::PIC);
+    let mut devices = Devices::new(without, 1 << 20, UnixTime(0));
+    let _ = devices.write(0x603, 1, || now);
+    assert!(!devices.press_power_button());
 }

@@ -21,7 +21,8 @@ use crate::addr::Gpa;
 use crate::devices::{DeviceSet, Devices, UnixTime};
 use crate::host::tsc::Tsc;
 use crate::policy::{
-    Counters, CpuModel, Dispatch, IoAction, IoRule, MsrAction, MsrRule, Restart, TlbFlush, VmPolicy,
+    Counters, CpuModel, Dispatch, IoAction, IoRule, MsrAction, MsrRule, Restart, Ticks, TlbFlush,
+    VmPolicy,
 };
 use crate::vm::clock::GuestClock;
 use crate::vm::cpuid::CpuidModel;
@@ -54,6 +55,7 @@ const QUIET: VmPolicy = VmPolicy {
     restart_limit: 0,
     weight: 1,
     counters: Counters::Totals,
+    ticks: Ticks::CatchUp,
     devices: DeviceSet::all(),
     init_vmcb: |_| (),
     dispatch: &DISPATCH,

@@ -78,6 +78,7 @@ impl Hypervisor {
                 }
                 self.list();
             }
+            Order::Button => self.press_power_button(),
             Order::Exits => self.exits(),
             Order::Log => SCREEN.lock().turn_log_back(),
             Order::Quit => self.quit = true,
@@ -108,6 +109,21 @@ impl Hypervisor {
         let vm = self.guests.get_mut(self.focus).and_then(|guest| guest.vm());
         vm.map(|vm| vm.finish(How::TurnedOff, format_args!("{why}")))
             .is_some()
+    }
+
+    /// Presses the power button of the VM in focus, which decides for itself what to do about it.
+    fn press_power_button(&mut self) {
+        let Some(guest) = self.guests.get_mut(self.focus) else {
+            return;
+        };
+        let name = guest.policy.name;
+        match guest.vm().map(|vm| vm.devices.press_power_button()) {
+            Some(true) => say(format_args!("{name}: its power button is pressed")),
+            Some(false) => say(format_args!(
+                "{name} does not listen for its power button; s turns it off"
+            )),
+            None => say(format_args!("{name} is off; s starts it")),
+        }
     }
 
     /// Shows all VMs: their shares and exits since the list was last shown.

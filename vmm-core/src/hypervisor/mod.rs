@@ -108,6 +108,8 @@ struct Hypervisor {
     ledger: &'static Ledger,
     guests: Vec<&'static mut Guest, MAX_VMS>,
     scheduler: Scheduler,
+    /// Whose turn it was last, and since when, until that is charged.
+    turn: Option<(usize, u64)>,
     /// Whose state is in the CPU.
     loaded: Option<usize>,
     /// Whose screen and keyboard the person has.
@@ -165,6 +167,7 @@ impl Hypervisor {
             ledger,
             guests: Vec::new(),
             scheduler: Scheduler::new(quantum_ticks),
+            turn: None,
             loaded: None,
             focus: policy.vms.iter().position(|vm| vm.autostart).unwrap_or(0),
             keys: Keys::default(),
@@ -205,6 +208,7 @@ impl Hypervisor {
             if self.quit || all_off && !self.keys.is_open() {
                 self.finish(tsc::now().wrapping_sub(began));
             }
+            self.charge();
             let stay = now < self.turn_ends;
             let guests = &self.guests;
             let last = self.scheduler.last();
@@ -233,8 +237,19 @@ impl Hypervisor {
         }
     }
 
+    /// Charges who had the last turn for all the time that has passed since, what the VMM did
+    /// between the turns included: a VM that keeps it busy pays for that.
+    fn charge(&mut self) {
+        if let Some((index, began)) = self.turn.take() {
+            let ticks = tsc::now().wrapping_sub(began);
+            let weight = self.guests[index].policy.weight;
+            self.scheduler.charge(index, ticks, weight);
+        }
+    }
+
     /// Lets a VM run until an exit wants the VMM.
     fn turn(&mut self, index: usize) {
+        self.turn = Some((index, tsc::now()));
         self.load(index);
         let guest = &mut *self.guests[index];
         guest.begin_turn();
@@ -265,10 +280,8 @@ impl Hypervisor {
         }
         instance.vm.stats.run_cycles += ticks;
         self.quit |= instance.vm.is_marked;
-        let weight = instance.vm.policy.weight;
         let retry_soon = instance.vm.retry_soon;
         self.guests[index].account.run_cycles.add(ticks);
-        self.scheduler.charge(index, ticks, weight);
         if retry_soon {
             self.machine.timer.arm(RETRY_NS);
             self.armed = None;
@@ -337,9 +350,9 @@ impl Hypervisor {
         for guest in &mut self.guests {
             guest.give_input();
         }
-        self.routes.deliver(lines, &mut self.guests);
+        let focus = self.focus;
         self.routes
-            .reopen(&mut self.guests, &mut *irq::controller());
+            .serve(lines, focus, &mut self.guests, &mut *irq::controller());
         if irq::take_nmi() {
             warn!(
                 "a non-maskable interrupt: the machine reports a fault, or somebody pressed its button"

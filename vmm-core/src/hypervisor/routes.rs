@@ -13,23 +13,24 @@ use crate::policy::{Route, RouteTo};
 /// The second controller's line on the first: it carries lines 8 to 15.
 const CASCADE: u8 = 2;
 
-/// Which VM has each line, and which lines wait for their guest.
+/// Who has each line, and which lines wait.
 pub(super) struct Routes {
-    owners: [Option<usize>; 16],
+    owners: [RouteTo; 16],
+    /// Lines that have come and whose interrupt is not over.
     waiting: LineSet,
+    /// The VM that was told of each of those; none while there is none to be told.
+    told: [Option<usize>; 16],
 }
 
 impl Routes {
     /// Opens the lines that have an owner in `routes`, and closes all others but the VMM's timer.
     pub fn open(routes: &[Route], controller: &mut impl IsaLines) -> Routes {
-        let mut owners = [None; 16];
+        let mut owners = [RouteTo::Vmm; 16];
         for line in (0..16).filter(|line| ![irq::TIMER, CASCADE].contains(line)) {
             match routes.iter().find(|route| route.line == line) {
                 Some(route) => {
                     controller.enable(line);
-                    if let RouteTo::Vm(index) = route.to {
-                        owners[usize::from(line)] = Some(index);
-                    }
+                    owners[usize::from(line)] = route.to;
                 }
                 None => controller.disable(line),
             }
@@ -37,45 +38,71 @@ impl Routes {
         Routes {
             owners,
             waiting: LineSet::default(),
+            told: [None; 16],
         }
     }
 
-    /// Raises the virtual line of each of `lines` that a VM owns.
-    pub fn deliver(&mut self, lines: LineSet, guests: &mut [&'static mut Guest]) {
+    /// Brings `lines`, which have come, to those VMs that own them, as far as they are on, and
+    /// opens again each line whose guest has ended its interrupt.
+    pub fn serve(
+        &mut self,
+        lines: LineSet,
+        focus: usize,
+        guests: &mut [&'static mut Guest],
+        controller: &mut impl IsaLines,
+    ) {
         for line in lines.iter() {
-            let Some(owner) = self.owners[usize::from(line)] else {
-                continue;
+            if self.owners[usize::from(line)] != RouteTo::Vmm {
+                self.waiting.0 |= 1 << line;
+                self.told[usize::from(line)] = None;
+            }
+        }
+        if self.waiting.is_empty() {
+            return;
+        }
+        self.tell(focus, guests);
+        self.reopen(guests, controller);
+    }
+
+    /// Raises the virtual line of each line that no VM has been told of. A line whose VM is off
+    /// waits until it is on.
+    fn tell(&mut self, focus: usize, guests: &mut [&'static mut Guest]) {
+        for line in self.waiting.iter() {
+            let owner = match self.owners[usize::from(line)] {
+                RouteTo::Vmm => continue,
+                RouteTo::Vm(index) => index,
+                RouteTo::Focus => focus,
             };
-            // While its VM is off the line waits for a life that has not taken it.
-            self.waiting.0 |= 1 << line;
-            if let Some(vm) = guests.get_mut(owner).and_then(|guest| guest.vm()) {
+            let told = &mut self.told[usize::from(line)];
+            let vm = guests.get_mut(owner).and_then(|guest| guest.vm());
+            if let (None, Some(vm)) = (*told, vm) {
                 let pic = &mut vm.devices.pic;
                 pic.take_accepted(line);
                 pic.pulse(line);
-                vm.awaits_end_of_interrupt = true;
+                *told = Some(owner);
             }
         }
     }
 
-    /// Opens again each line whose guest has ended its interrupt.
-    pub fn reopen(&mut self, guests: &mut [&'static mut Guest], controller: &mut impl IsaLines) {
-        if self.waiting.is_empty() {
-            return;
+    fn reopen(&mut self, guests: &mut [&'static mut Guest], controller: &mut impl IsaLines) {
+        for guest in guests.iter_mut() {
+            if let Some(vm) = guest.vm() {
+                vm.awaits_end_of_interrupt = false;
+            }
         }
-        let waiting = self.waiting;
-        for (index, guest) in guests.iter_mut().enumerate() {
-            let Some(vm) = guest.vm() else { continue };
-            vm.awaits_end_of_interrupt = false;
-            for line in waiting.iter() {
-                if self.owners[usize::from(line)] != Some(index) {
-                    continue;
-                }
-                if is_done_with(&mut vm.devices.pic, line) {
-                    controller.enable(line);
-                    self.waiting.0 &= !(1 << line);
-                } else {
-                    vm.awaits_end_of_interrupt = true;
-                }
+        for line in self.waiting.iter() {
+            let Some(told) = self.told[usize::from(line)] else {
+                continue;
+            };
+            let vm = guests.get_mut(told).and_then(|guest| guest.vm());
+            let is_over = vm.is_none_or(|vm| {
+                let is_over = is_done_with(&mut vm.devices.pic, line);
+                vm.awaits_end_of_interrupt |= !is_over;
+                is_over
+            });
+            if is_over {
+                controller.enable(line);
+                self.waiting.0 &= !(1 << line);
             }
         }
     }

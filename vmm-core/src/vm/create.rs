@@ -11,7 +11,7 @@ use crate::devices::{Devices, UnixTime};
 use crate::exits;
 use crate::host::frames::Frames;
 use crate::host::tsc::Tsc;
-use crate::policy::{TlbFlush, VmPolicy};
+use crate::policy::{Ticks, TlbFlush, VmPolicy};
 use crate::svm::features::Svm;
 use crate::svm::npt::{self, Table, TablePages};
 use crate::svm::permissions::{self, IOPM_BYTES, MSRPM_BYTES};
@@ -106,7 +106,8 @@ pub fn create(
         behind: policy.dispatch,
         shadow: None,
         memory,
-        devices: Devices::new(policy.devices, policy.memory, around.wall),
+        devices: Devices::new(policy.devices, policy.memory, around.wall)
+            .catching_up(policy.ticks == Ticks::CatchUp),
         cpuid: CpuidModel::new(policy.cpu, around.cpuid).with(policy.cpuid, around.cpuid),
         clock: GuestClock::start(around.tsc),
         stats: Stats::new(around.books),

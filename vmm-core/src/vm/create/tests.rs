@@ -3,7 +3,7 @@
 use super::*;
 use crate::devices::DeviceSet;
 use crate::host::span::Span;
-use crate::policy::{Counters, CpuModel, Dispatch, Restart};
+use crate::policy::{Counters, CpuModel, Dispatch, Restart, Ticks};
 
 static DISPATCH: Dispatch = Dispatch::empty();
 
@@ -23,6 +23,7 @@ const POLICY: VmPolicy = VmPolicy {
     restart_limit: 1000,
     weight: 1,
     counters: Counters::Totals,
+    ticks: Ticks::CatchUp,
     tlb: TlbFlush::Auto,
     cpu: CpuModel::Minimal,
     cpuid: &[],
