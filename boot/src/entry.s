@@ -34,7 +34,7 @@
 .set CPUID_LONG_MODE, 29        # 8000_0001 EDX
 .set CPUID_NO_EXECUTE, 20       # 8000_0001 EDX
 .set CPUID_HYPERVISOR, 31       # 0000_0001 ECX: an emulator's CPU
-.set STACK_BYTES, 0x40000
+.set STACK_BYTES, 0x80000
 
 # An entry of .rela.dyn (System V ABI, AMD64): where, what kind, and the linked address.
 .set RELA_OFFSET, 0
