@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use nix::unistd::{getpid, getppid};
 use super::keys::Stroke;
 use super::qmp::Qmp;
 use super::records::{self, Record};
+use super::screen;
 use crate::failure::{Doing, Failure, Result};
 
 /// The serial lines, our ends.
@@ -68,12 +70,33 @@ impl Emulator {
         Ok(emulator)
     }
 
-    /// Presses and releases a key.
-    pub fn press(&mut self, stroke: Stroke) -> io::Result<()> {
+    /// Presses and releases keys.
+    pub fn press(&mut self, stroke: &Stroke) -> io::Result<()> {
         match &mut self.control {
             Control::Qmp { qmp, .. } => qmp.press(stroke),
             Control::Records { .. } => Ok(()),
         }
+    }
+
+    /// Saves the screen to `file`: as text if its name ends in `.txt`, else as a picture.
+    pub fn save_screen(&mut self, file: &Path) -> io::Result<()> {
+        if file.extension().is_some_and(|kind| kind == "txt") {
+            return std::fs::write(file, screen::text(&self.screen_rows()?));
+        }
+        match &mut self.control {
+            Control::Qmp { qmp, .. } => qmp.save_picture(&std::path::absolute(file)?),
+            Control::Records { .. } => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// What the screen shows in text mode, row by row.
+    pub fn screen_rows(&mut self) -> io::Result<Vec<String>> {
+        let Control::Qmp { qmp, .. } = &mut self.control else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let copy = tempfile::NamedTempFile::new()?;
+        qmp.save_memory(screen::TEXT_MEMORY, screen::TEXT_BYTES, copy.path())?;
+        Ok(screen::rows(&std::fs::read(copy.path())?))
     }
 
     /// The control line, to wait for.

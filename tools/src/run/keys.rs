@@ -1,13 +1,8 @@
 //! Which keys of a US keyboard type a text, by QEMU's names for them (`qcode`).
 
-/// One key press, shifted or not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stroke {
-    /// QEMU's name of the key.
-    pub qcode: &'static str,
-    /// Whether shift is held.
-    pub shift: bool,
-}
+/// Keys that are pressed together, in the order in which they go down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stroke(pub Vec<&'static str>);
 
 /// The keys beside letters and digits: unshifted, shifted, name.
 const OTHERS: [(char, Option<char>, &str); 16] = [
@@ -32,21 +27,77 @@ const LETTERS: &str = "abcdefghijklmnopqrstuvwxyz";
 const DIGITS: &str = "0123456789";
 const SHIFTED_DIGITS: &str = ")!@#$%^&*(";
 
-/// The key presses that type `text`, or what cannot be typed.
+/// The keys that type nothing: what a person calls them, and QEMU.
+const NAMED: [(&str, &str); 27] = [
+    ("ctrl", "ctrl"),
+    ("alt", "alt"),
+    ("shift", "shift"),
+    ("esc", "esc"),
+    ("tab", "tab"),
+    ("enter", "ret"),
+    ("backspace", "backspace"),
+    ("insert", "insert"),
+    ("delete", "delete"),
+    ("home", "home"),
+    ("end", "end"),
+    ("pgup", "pgup"),
+    ("pgdn", "pgdn"),
+    ("up", "up"),
+    ("down", "down"),
+    ("f1", "f1"),
+    ("f2", "f2"),
+    ("f3", "f3"),
+    ("f4", "f4"),
+    ("f5", "f5"),
+    ("f6", "f6"),
+    ("f7", "f7"),
+    ("f8", "f8"),
+    ("f9", "f9"),
+    ("f10", "f10"),
+    ("f11", "f11"),
+    ("f12", "f12"),
+];
+
+/// The key presses that type `text`, or what cannot be typed. `<ctrl+alt+esc>` is keys pressed
+/// together, one of them at least by a name of more than a letter; any other `<` is itself.
 pub fn strokes(text: &str) -> Result<Vec<Stroke>, String> {
-    text.chars()
-        .map(|character| {
-            stroke(character).ok_or_else(|| format!("a US keyboard has no key for `{character}`"))
-        })
-        .collect()
+    let mut strokes = Vec::new();
+    let mut rest = text;
+    while let Some(character) = rest.chars().next() {
+        if let Some((keys, after)) = chord(rest) {
+            strokes.push(keys);
+            rest = after;
+            continue;
+        }
+        let typed = stroke(character);
+        strokes.push(typed.ok_or_else(|| format!("a US keyboard has no key for `{character}`"))?);
+        rest = &rest[character.len_utf8()..];
+    }
+    Ok(strokes)
+}
+
+/// The chord that `text` begins with, and what follows it.
+fn chord(text: &str) -> Option<(Stroke, &str)> {
+    let (keys, after) = text.strip_prefix('<')?.split_once('>')?;
+    let keys: Option<Vec<_>> = keys.split('+').map(key).collect();
+    let keys = keys.filter(|keys| keys.iter().any(|key| key.len() > 1))?;
+    Some((Stroke(keys), after))
+}
+
+/// The key of this name, or the one that types this letter or digit.
+fn key(name: &str) -> Option<&'static str> {
+    if let Some((_, qcode)) = NAMED.iter().find(|(known, _)| *known == name) {
+        return Some(qcode);
+    }
+    [LETTERS, DIGITS].into_iter().find_map(|row| {
+        let place = row.find(name).filter(|_| name.len() == 1)?;
+        row.get(place..=place)
+    })
 }
 
 fn stroke(character: char) -> Option<Stroke> {
-    let unshifted = |qcode| Stroke {
-        qcode,
-        shift: false,
-    };
-    let shifted = |qcode| Stroke { qcode, shift: true };
+    let unshifted = |qcode| Stroke(vec![qcode]);
+    let shifted = |qcode| Stroke(vec!["shift", qcode]);
     let among = |row: &'static str, names: &'static str| {
         row.find(character)
             .and_then(|place| names.get(place..=place))
@@ -87,20 +138,21 @@ mod tests {
     #[test]
     fn capitals_hold_shift() {
         let typed = strokes("aA1!\n").expect("keys");
-        let names: Vec<_> = typed
-            .iter()
-            .map(|stroke| (stroke.qcode, stroke.shift))
-            .collect();
-        assert_eq!(
-            names,
-            [
-                ("a", false),
-                ("a", true),
-                ("1", false),
-                ("1", true),
-                ("ret", false)
-            ]
-        );
+        let names: Vec<_> = typed.iter().map(|stroke| stroke.0.join("+")).collect();
+        assert_eq!(names, ["a", "shift+a", "1", "shift+1", "ret"]);
+    }
+
+    #[test]
+    fn keys_in_angle_brackets_are_pressed_together() {
+        let typed = |text| -> Vec<_> {
+            let strokes = strokes(text).expect("keys");
+            strokes.iter().map(|stroke| stroke.0.join("+")).collect()
+        };
+        assert_eq!(typed("<ctrl+alt+esc>2"), ["ctrl+alt+esc", "2"]);
+        assert_eq!(typed("<pgup><shift+tab>"), ["pgup", "shift+tab"]);
+        for text in ["<", "a<b>", "<b+c>", "<>", "<grue>", "1<2"] {
+            assert_eq!(typed(text).len(), text.len(), "{text} is no chord");
+        }
     }
 
     #[test]

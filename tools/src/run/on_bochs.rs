@@ -32,10 +32,11 @@ pub struct RunBochs {
 /// Runs the command.
 pub fn run(workspace: &Workspace, command: &RunBochs) -> Result<Status> {
     let steering = &command.steering;
-    if steering.presses_keys() {
-        return Err(Failure::bad_input(
-            "--keys: Bochs takes keys only from the VNC viewer of a person; --type sends text to the serial port",
-        ));
+    if let Some(option) = steering.needs_control() {
+        return Err(Failure::bad_input(format!(
+            "{option}: Bochs' keyboard and screen are for the VNC viewer of a person alone; --type \
+             and --expect use the serial port"
+        )));
     }
     let prepared = command.subject.prepare(workspace)?;
     setup::ensure(

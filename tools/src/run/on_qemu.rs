@@ -111,6 +111,9 @@ pub fn run(workspace: &Workspace, command: &RunQemu) -> Result<Status> {
         extra: options.extra.clone(),
     };
     say(&options.announcement(&prepared.what));
+    if let Some(keys) = options.console_keys() {
+        say(keys);
+    }
     let (ending, com2) = super::boot(|| launch.start(), options.plan(true))?;
     prepared.conclude(&ending, &com2, options.until())
 }

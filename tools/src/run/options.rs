@@ -48,12 +48,14 @@ impl Steering {
         }
     }
 
-    /// Whether it presses keys on the PS/2 keyboard.
-    pub fn presses_keys(&self) -> bool {
-        self.script
-            .0
-            .iter()
-            .any(|step| matches!(step, Step::Keys(_)))
+    /// The option of it that presses keys or looks at the screen, if there is one.
+    pub fn needs_control(&self) -> Option<&'static str> {
+        self.script.0.iter().find_map(|step| match step {
+            Step::Keys(_) => Some("--keys"),
+            Step::See(_) => Some("--see"),
+            Step::Screen(_) => Some("--screen"),
+            Step::Expect(_) | Step::Type(_) => None,
+        })
     }
 }
 
@@ -122,6 +124,23 @@ impl Options {
     /// The text of `--until`.
     pub fn until(&self) -> Option<&str> {
         self.steering.until.as_deref()
+    }
+
+    /// How a person comes to the VMM's console, if there is a way.
+    pub fn console_keys(&self) -> Option<&'static str> {
+        match (self.interactive(), self.display) {
+            (true, Display::None) => {
+                Some("Ctrl-] opens the console, where 1-9 switch to a VM and others stop it")
+            }
+            (true, _) => Some(
+                "Ctrl-], or Ctrl+Alt+Esc on the machine's keyboard, opens the console, where 1-9 \
+                 switch to a VM and others stop it",
+            ),
+            (false, Display::None) => None,
+            (false, _) => {
+                Some("Ctrl+Alt+Esc opens the console, where 1-9 switch to a VM and others stop it")
+            }
+        }
     }
 
     /// A line or two before the machine starts: what boots, how to look at it

@@ -1,9 +1,13 @@
-//! QEMU's control line (QMP): keys go in, the reason of the end comes out.
+//! QEMU's control line (QMP): keys go in, pictures and the reason of the end come out.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
 
 use super::keys::Stroke;
@@ -16,6 +20,9 @@ pub struct Qmp {
     stream: UnixStream,
     received: Vec<u8>,
     shutdown: Option<String>,
+    /// The number of the last question, and its answer once that is here.
+    asked: u64,
+    answer: Option<Value>,
 }
 
 impl Qmp {
@@ -27,15 +34,16 @@ impl Qmp {
             stream,
             received: Vec::new(),
             shutdown: None,
+            asked: 0,
+            answer: None,
         })
     }
 
     /// Presses and releases a key.
-    pub fn press(&mut self, stroke: Stroke) -> io::Result<()> {
-        let shift = stroke.shift.then_some("shift");
-        let keys: Vec<Value> = shift
-            .into_iter()
-            .chain([stroke.qcode])
+    pub fn press(&mut self, stroke: &Stroke) -> io::Result<()> {
+        let keys: Vec<Value> = stroke
+            .0
+            .iter()
             .map(|qcode| json!({"type": "qcode", "data": qcode}))
             .collect();
         let arguments = json!({"keys": keys, "hold-time": HOLD_MS});
@@ -43,6 +51,48 @@ impl Qmp {
             &mut self.stream,
             &json!({"execute": "send-key", "arguments": arguments}),
         )
+    }
+
+    /// Saves the screen as a picture: in PPM if its name ends so, else in PNG.
+    pub fn save_picture(&mut self, file: &Path) -> io::Result<()> {
+        let is_ppm = file.extension().is_some_and(|kind| kind == "ppm");
+        let format = if is_ppm { "ppm" } else { "png" };
+        let arguments = json!({"filename": file, "format": format});
+        self.ask("screendump", &arguments)
+    }
+
+    /// Saves `bytes` bytes of physical memory from `start` on to `file`.
+    pub fn save_memory(&mut self, start: u64, bytes: u64, file: &Path) -> io::Result<()> {
+        let arguments = json!({"val": start, "size": bytes, "filename": file});
+        self.ask("pmemsave", &arguments)
+    }
+
+    /// Has QEMU do something, and waits until it is done.
+    fn ask(&mut self, what: &str, arguments: &Value) -> io::Result<()> {
+        const PATIENCE: Duration = Duration::from_secs(60);
+        self.asked += 1;
+        let question = json!({"execute": what, "arguments": arguments, "id": self.asked});
+        send(&mut self.stream, &question)?;
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let is_open = self.read();
+            if let Some(answer) = self.answer.take() {
+                return match answer["error"]["desc"].as_str() {
+                    None => Ok(()),
+                    Some(why) => Err(io::Error::other(format!("QEMU: {what}: {why}"))),
+                };
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if !is_open || left.is_zero() {
+                return Err(io::Error::other(format!("QEMU: {what}: no answer")));
+            }
+            let patience = PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX);
+            let mut lines = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut lines, patience) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// Asks QEMU to end.
@@ -81,6 +131,9 @@ impl Qmp {
             };
             if message["event"] == "SHUTDOWN" {
                 self.shutdown = message["data"]["reason"].as_str().map(str::to_string);
+            }
+            if message["id"] == self.asked {
+                self.answer = Some(message);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What is typed during a run, and after what: `--expect`, `--keys`, `--type`.
+//! What is done during a run, and after what: `--expect`, `--keys`, `--type`, `--see`, `--screen`.
 //!
 //! The options count in the order of the command line. An `--expect` holds
 //! back all that follows it until the serial output, from where the last
@@ -6,7 +6,9 @@
 //! output is searched as it comes and not line by line.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
 use super::keys::{self, Stroke};
@@ -21,40 +23,65 @@ pub enum Step {
     Keys(Vec<Stroke>),
     /// Send this text to the serial port.
     Type(String),
+    /// Wait until the screen shows this text.
+    See(String),
+    /// Save the screen to this file.
+    Screen(PathBuf),
 }
 
 /// All of them, in the order of the command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Script(pub Vec<Step>);
 
-const OPTIONS: [(&str, &str); 3] = [
+/// Name, value and help of each.
+const OPTIONS: [(&str, &str, &str); 5] = [
     (
         "expect",
-        "Hold back the --keys and --type that follow until the serial output contains TEXT",
+        "TEXT",
+        "Hold back the steps that follow until the serial output contains TEXT",
     ),
     (
         "keys",
-        "Type TEXT on the PS/2 keyboard (US layout; \\n is Enter); may be repeated",
+        "TEXT",
+        "Type TEXT on the PS/2 keyboard (US layout; \\n is Enter, <ctrl+alt+esc> a chord); may be repeated",
     ),
-    ("type", "Type TEXT on the serial port; may be repeated"),
+    (
+        "type",
+        "TEXT",
+        "Type TEXT on the serial port; may be repeated",
+    ),
+    (
+        "see",
+        "TEXT",
+        "Hold back the steps that follow until the screen, in text mode, shows TEXT",
+    ),
+    (
+        "screen",
+        "FILE",
+        "Save the screen to FILE: as text if its name ends in .txt, as a picture in .png or .ppm",
+    ),
 ];
 
 impl Args for Script {
     fn augment_args(command: Command) -> Command {
-        OPTIONS.iter().fold(command, |command, (name, help)| {
-            let option = Arg::new(*name)
-                .long(*name)
-                .value_name("TEXT")
-                .help(*help)
-                .allow_hyphen_values(true)
-                .action(clap::ArgAction::Append);
-            command.arg(match *name {
-                "keys" => option
-                    .value_parser(|text: &str| keys::strokes(&unescape(text)?).map(Step::Keys)),
-                "type" => option.value_parser(|text: &str| unescape(text).map(Step::Type)),
-                _ => option.value_parser(|text: &str| unescape(text).map(Step::Expect)),
+        OPTIONS
+            .iter()
+            .fold(command, |command, (name, value, help)| {
+                let option = Arg::new(*name)
+                    .long(*name)
+                    .value_name(*value)
+                    .help(*help)
+                    .allow_hyphen_values(true)
+                    .action(clap::ArgAction::Append);
+                command.arg(match *name {
+                    "keys" => option
+                        .value_parser(|text: &str| keys::strokes(&unescape(text)?).map(Step::Keys)),
+                    "type" => option.value_parser(|text: &str| unescape(text).map(Step::Type)),
+                    "see" => option.value_parser(|text: &str| unescape(text).map(Step::See)),
+                    "screen" => option.value_parser(PathBufValueParser::new().map(Step::Screen)),
+                    _ => option.value_parser(|text: &str| unescape(text).map(Step::Expect)),
+                })
             })
-        })
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -65,7 +92,7 @@ impl Args for Script {
 impl FromArgMatches for Script {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Script, clap::Error> {
         let mut steps: Vec<(usize, Step)> = Vec::new();
-        for (name, _) in OPTIONS {
+        for (name, ..) in OPTIONS {
             let places = matches.indices_of(name).into_iter().flatten();
             let values = matches.get_many::<Step>(name).into_iter().flatten();
             steps.extend(places.zip(values.cloned()));
@@ -87,6 +114,10 @@ pub enum Action {
     Press(Stroke),
     /// Send these bytes to the serial port.
     Send(Vec<u8>),
+    /// Look whether the screen shows this, and tell [`Player::saw`] once it does.
+    Look(String),
+    /// Save the screen to this file.
+    Save(PathBuf),
 }
 
 /// Plays a script against the serial output.
@@ -116,7 +147,12 @@ impl Player {
         }
     }
 
-    /// The next thing to type; none while an `--expect` waits, or at the end.
+    /// The screen shows what was to be looked for.
+    pub fn saw(&mut self) {
+        self.steps.pop_front();
+    }
+
+    /// The next thing to do; none while an `--expect` waits, or at the end.
     pub fn take_action(&mut self) -> Option<Action> {
         loop {
             if let Some(stroke) = self.strokes.pop_front() {
@@ -129,10 +165,14 @@ impl Player {
                 };
                 self.unread.drain(..end);
             }
+            if let Some(Step::See(text)) = self.steps.front() {
+                return Some(Action::Look(text.clone()));
+            }
             match self.steps.pop_front()? {
-                Step::Expect(_) => {}
+                Step::Expect(_) | Step::See(_) => {}
                 Step::Keys(strokes) => self.strokes = strokes.into(),
                 Step::Type(text) => return Some(Action::Send(text.into_bytes())),
+                Step::Screen(file) => return Some(Action::Save(file)),
             }
         }
     }
@@ -165,17 +205,30 @@ mod tests {
     #[test]
     fn steps_keep_the_order_of_the_command_line() {
         let steps = script(&[
-            "--type", "a", "--expect", "b", "--keys", "c", "--type", "d", "--expect", "e",
+            "--type", "a", "--expect", "b", "--keys", "c", "--type", "d", "--see", "e", "--screen",
+            "f",
         ])
         .0;
         let names: Vec<_> = steps
             .iter()
             .map(|step| match step {
-                Step::Expect(text) | Step::Type(text) => text.as_str(),
-                Step::Keys(strokes) => strokes[0].qcode,
+                Step::Expect(text) | Step::Type(text) | Step::See(text) => text.as_str(),
+                Step::Keys(strokes) => strokes[0].0[0],
+                Step::Screen(file) => file.to_str().expect("ASCII"),
             })
             .collect();
-        assert_eq!(names, ["a", "b", "c", "d", "e"]);
+        assert_eq!(names, ["a", "b", "c", "d", "e", "f"]);
+    }
+
+    #[test]
+    fn a_see_is_asked_again_until_it_was_seen() {
+        let mut player = Player::new(&script(&["--see", "a", "--screen", "b.png"]));
+        for _ in 0..3 {
+            assert_eq!(player.take_action(), Some(Action::Look("a".into())));
+        }
+        player.saw();
+        assert_eq!(player.take_action(), Some(Action::Save("b.png".into())));
+        assert_eq!(player.take_action(), None);
     }
 
     #[test]

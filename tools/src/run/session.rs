@@ -45,8 +45,9 @@ pub struct Session {
     /// Bytes for the serial port that it did not take yet.
     to_com1: VecDeque<u8>,
     deadline: Option<Instant>,
-    /// When the script may press its next key.
-    next_key: Instant,
+    /// When the script may go on, if it has to wait for that: what is due must be seen to be due,
+    /// and not only what is to come.
+    next_key: Option<Instant>,
     /// When to see whether the VMM has left the emulator behind.
     next_look: Option<Instant>,
     /// Whether the last serial byte ended a line.
@@ -65,7 +66,7 @@ impl Session {
             keyboard: Keyboard::default(),
             to_com1: VecDeque::new(),
             deadline: plan.timeout.and_then(|time| now.checked_add(time)),
-            next_key: now,
+            next_key: None,
             at_line_start: true,
             plan,
         }
@@ -133,18 +134,30 @@ impl Session {
 
     /// Does what the script has to do now.
     fn play(&mut self) -> io::Result<Option<Ending>> {
-        while Instant::now() >= self.next_key
-            && let Some(action) = self.plan.player.take_action()
-        {
+        while self.next_key.is_none_or(|next| Instant::now() >= next) {
+            self.next_key = None;
+            let Some(action) = self.plan.player.take_action() else {
+                break;
+            };
             match action {
                 Action::Send(bytes) => self.to_com1.extend(bytes),
+                Action::Look(text) => {
+                    const PAUSE: Duration = Duration::from_millis(50);
+                    let is_shown = |row: &String| row.contains(&text);
+                    match self.emulator.screen_rows() {
+                        Ok(rows) if rows.iter().any(is_shown) => self.plan.player.saw(),
+                        Ok(_) => self.next_key = Some(Instant::now() + PAUSE),
+                        Err(_) => return Ok(Some(self.end_of_emulator())),
+                    }
+                }
+                Action::Save(file) => self.emulator.save_screen(&file)?,
                 Action::Press(stroke) => {
-                    if self.emulator.press(stroke).is_err() {
+                    if self.emulator.press(&stroke).is_err() {
                         return Ok(Some(self.end_of_emulator()));
                     }
                     // QEMU holds the key and then lets go for as long; faster
                     // than that its queue would overflow.
-                    self.next_key = Instant::now() + Duration::from_millis(2 * qmp::HOLD_MS);
+                    self.next_key = Some(Instant::now() + Duration::from_millis(2 * qmp::HOLD_MS));
                 }
             }
         }
@@ -207,8 +220,8 @@ impl Session {
     /// Until the next deadline, rounded up so as not to wake before it.
     fn patience(&self) -> PollTimeout {
         let now = Instant::now();
-        let key = (self.next_key > now).then_some(self.next_key);
-        let Some(next) = key
+        let Some(next) = self
+            .next_key
             .into_iter()
             .chain(self.deadline)
             .chain(self.next_look)

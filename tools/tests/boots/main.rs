@@ -34,6 +34,7 @@ mod on_a_terminal;
 mod policies;
 mod refusals;
 mod register_browser;
+mod sessions;
 mod setting_up;
 mod several_vms;
 mod shipped_policies;
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
         policies::trials(),
         refusals::trials(),
         register_browser::trials(),
+        sessions::trials(),
         setting_up::trials(),
         several_vms::trials(),
         shipped_policies::trials(),

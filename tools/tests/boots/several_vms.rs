@@ -33,11 +33,11 @@ shutdown = "stop"
 "#;
 
 /// A VM with the guest kernel; `rest` is lines of its table.
-fn with_kernel(name: &str, cmdline: &str, rest: &str) -> String {
+pub fn with_kernel(name: &str, cmdline: &str, rest: &str) -> String {
     vm(name, "guest", &format!("cmdline = \"{cmdline}\"\n{rest}"))
 }
 
-fn vm(name: &str, image: &str, rest: &str) -> String {
+pub fn vm(name: &str, image: &str, rest: &str) -> String {
     format!(
         "[[vm]]\nname = \"{name}\"\nimage = \"{image}\"\nmemory = \"16 MiB\"\n\
          intercepts = \"base\"\n{rest}\n"
@@ -46,7 +46,7 @@ fn vm(name: &str, image: &str, rest: &str) -> String {
 
 /// A policy of these VMs. With a long quantum no VM interrupts another's line on the log, so
 /// that a script can wait for whole prompts.
-fn policy(quantum: &str, vms: &[String]) -> Boot {
+pub fn policy(quantum: &str, vms: &[String]) -> Boot {
     Boot::policy(&format!(
         "{}{}",
         HEAD.replace("QUANTUM", quantum),

@@ -1,0 +1,279 @@
+//! A person with four VMs, once at the serial line and once at the keyboard and the screen: looks
+//! at each, types into each, stops one, starts it again, and switches all of them off.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use crate::harness::{Boot, Outcome, trials};
+use crate::several_vms::{policy, with_kernel};
+
+trials![
+    a_session_on_the_serial_line,
+    a_session_on_the_keyboard_and_the_screen,
+    eight_vms_run_side_by_side_and_each_gives_its_memory_back,
+];
+
+const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+
+fn four() -> Boot {
+    let vms = NAMES.map(|name| with_kernel(name, "", ""));
+    let boot = policy("10 ms", &vms).within_seconds("120");
+    NAMES
+        .iter()
+        .fold(boot, |boot, _| boot.args(["--expect", "tollgate> "]))
+}
+
+fn script(boot: Boot, steps: &[(&str, &str)]) -> Boot {
+    let steps = steps.iter();
+    steps.fold(boot, |boot, (option, text)| boot.args([option, text]))
+}
+
+/// How often VM `name` has answered `in 21`.
+fn answers(outcome: &Outcome, name: &str) -> usize {
+    let lines = outcome.lines_of(name);
+    let answers = lines
+        .iter()
+        .filter(|line| line.contains("in: port 21 reads"));
+    answers.count()
+}
+
+fn a_session_on_the_serial_line() {
+    let steps = [
+        ("--type", "\x1d2"),
+        ("--expect", "b has the keyboard"),
+        ("--type", "in 21\n"),
+        ("--expect", "b| ~ in: port 21"),
+        ("--type", "\x1d4"),
+        ("--expect", "d has the keyboard"),
+        ("--type", "in 21\n"),
+        ("--expect", "d| ~ in: port 21"),
+        ("--type", "\x1d3"),
+        ("--expect", "c has the keyboard"),
+        ("--type", "in 21\n"),
+        ("--expect", "c| ~ in: port 21"),
+        ("--type", "\x1d1"),
+        ("--expect", "a has the keyboard"),
+        ("--type", "in 21\n"),
+        ("--expect", "a| ~ in: port 21"),
+        // c is stopped, and started again.
+        ("--type", "\x1d3"),
+        ("--expect", "c has the keyboard"),
+        ("--type", "\x1ds"),
+        ("--expect", "c: turned-off"),
+        ("--type", "s\r"),
+        ("--expect", "c has the keyboard"),
+        ("--expect", "c| tollgate> "),
+        ("--type", "in 21\n"),
+        ("--expect", "c| ~ in: port 21"),
+        // The button, a reset, and a pause.
+        ("--type", "\x1d2"),
+        ("--expect", "b has the keyboard"),
+        ("--type", "\x1dp"),
+        ("--expect", "b                  paused"),
+        ("--type", "p"),
+        ("--expect", "Enter to the guest"),
+        ("--type", "r"),
+        ("--expect", "b: turned-off: reset at the console"),
+        ("--type", "\r"),
+        ("--expect", "b| tollgate> "),
+        ("--type", "\x1db"),
+        ("--expect", "b: power-off"),
+        ("--type", "3"),
+        ("--expect", "c has the keyboard"),
+        ("--type", "poweroff\n"),
+        ("--expect", "c: power-off"),
+        ("--type", "\x1d4"),
+        ("--expect", "d has the keyboard"),
+        ("--type", "poweroff\n"),
+        ("--expect", "d: power-off"),
+        ("--type", "\x1d1"),
+        ("--expect", "a has the keyboard"),
+        ("--type", "poweroff\n"),
+    ];
+    let outcome = script(four(), &steps).run().ends_with(0);
+    for (name, expected) in [("a", 1), ("b", 1), ("c", 2), ("d", 1)] {
+        assert_eq!(
+            answers(&outcome, name),
+            expected,
+            "{name}: {:#?}",
+            outcome.lines
+        );
+    }
+}
+
+const CHORD: &str = "<ctrl+alt+esc>";
+
+fn a_session_on_the_keyboard_and_the_screen() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| {
+        let path = folder.path().join(name);
+        path.to_str().expect("a path").to_owned()
+    };
+    let look = |boot: Boot, name: &str| {
+        let (text, picture) = (path(&format!("{name}.txt")), path(&format!("{name}.ppm")));
+        boot.args(["--screen", &text, "--screen", &picture])
+    };
+    let mut boot = four().args(["--see", "tollgate> "]);
+    // Into each, another command; the answer alone shows that it is the right screen.
+    for (key, name, command) in [
+        ("2", "b", "in 21"),
+        ("3", "c", "fault"),
+        ("4", "d", "ticks"),
+        ("1", "a", "cpuid"),
+    ] {
+        let open = format!("{CHORD}{key}");
+        let chosen = format!("{name} has the keyboard");
+        let typed = format!("{command}\\n");
+        let answered = match command {
+            "in 21" => "in: port 21",
+            "fault" => "fault: survived",
+            "ticks" => "~ ticks: ",
+            _ => "~ cpuid: extended",
+        };
+        boot = boot
+            .args(["--keys", &open, "--expect", &chosen])
+            .args(["--keys", &typed, "--see", answered])
+            // Once this is on the screen, all that came before is, and nothing moves.
+            .args(["--keys", "still", "--see", "tollgate> still"]);
+        boot = look(boot, name);
+    }
+    boot = boot
+        .args(["--keys", CHORD, "--see", "Enter to the guest"])
+        .args(["--see", ">  1 a"]);
+    boot = look(boot, "list");
+    // c is stopped and started again, and its screen is a new one.
+    let steps = [
+        ("--keys", "3"),
+        ("--expect", "c has the keyboard"),
+        ("--see", "fault: survived"),
+        ("--keys", "<ctrl+alt+esc>s"),
+        ("--expect", "c: turned-off"),
+        ("--see", "turned-off"),
+        ("--keys", "s\\n"),
+        ("--expect", "c has the keyboard"),
+        ("--see", "type help"),
+        ("--see", "tollgate> "),
+    ];
+    boot = look(script(boot, &steps), "again");
+    for (key, name) in [("2", "b"), ("4", "d"), ("1", "a"), ("3", "c")] {
+        let open = format!("{CHORD}{key}");
+        let chosen = format!("{name} has the keyboard");
+        boot = boot
+            .args(["--keys", &open, "--expect", &chosen])
+            .args(["--keys", "\\npoweroff\\n"]);
+        let off = format!("{name}: power-off");
+        boot = boot.args(["--expect", &off]);
+    }
+    boot.run().ends_with(0);
+
+    let screen = |name: &str| Screen::load(folder.path(), name);
+    let mut glyphs = Glyphs::default();
+    for (name, command, answer) in [
+        ("a", "tollgate> cpuid", "~ cpuid: extended"),
+        ("b", "tollgate> in 21", "~ in: port 21 reads"),
+        ("c", "tollgate> fault", "fault: survived"),
+        ("d", "tollgate> ticks", "~ ticks: "),
+    ] {
+        let screen = screen(name);
+        assert!(screen.text.contains(command), "{name}:\n{}", screen.text);
+        assert!(screen.text.contains(answer), "{name}:\n{}", screen.text);
+        let prompts = screen.text.matches("tollgate> ").count();
+        assert!(prompts <= 2, "others' commands on {name}:\n{}", screen.text);
+        screen.shows_its_text(&mut glyphs);
+    }
+    let list = screen("list");
+    for name in NAMES {
+        let row = list
+            .text
+            .lines()
+            .find(|row| row[4..].starts_with(&format!(" {name}  ")));
+        assert!(
+            row.is_some_and(|row| row.contains("waiting")),
+            "{}",
+            list.text
+        );
+    }
+    list.shows_its_text(&mut glyphs);
+    let again = screen("again");
+    assert!(!again.text.contains("fault"), "{}", again.text);
+    again.shows_its_text(&mut glyphs);
+}
+
+/// A screen as it was saved: what was in the VGA's memory, and what a person saw.
+struct Screen {
+    text: String,
+    /// For each place of the screen, which pixels of its character are lit.
+    lit: Vec<Vec<bool>>,
+}
+
+/// The shape of each character, as it was first seen.
+type Glyphs = HashMap<u8, Vec<bool>>;
+
+const COLUMNS: usize = 80;
+const ROWS: usize = 25;
+/// A character on the screen, in pixels.
+const WIDTH: usize = 9;
+const HEIGHT: usize = 16;
+
+impl Screen {
+    fn load(folder: &Path, name: &str) -> Screen {
+        let file = |kind: &str| {
+            let path = folder.join(format!("{name}.{kind}"));
+            std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        };
+        let picture = file("ppm");
+        let header = format!("P6\n{} {}\n255\n", COLUMNS * WIDTH, ROWS * HEIGHT);
+        let pixels = picture
+            .strip_prefix(header.as_bytes())
+            .expect("a picture of the text mode");
+        let is_lit = |x: usize, y: usize| {
+            let at = 3 * (y * COLUMNS * WIDTH + x);
+            pixels[at..at + 3].iter().any(|colour| *colour != 0)
+        };
+        let lit = (0..ROWS * COLUMNS)
+            .map(|place| {
+                let (left, top) = (place % COLUMNS * WIDTH, place / COLUMNS * HEIGHT);
+                let pixels = (0..HEIGHT).flat_map(|y| (0..WIDTH).map(move |x| (x, y)));
+                pixels.map(|(x, y)| is_lit(left + x, top + y)).collect()
+            })
+            .collect();
+        let text = String::from_utf8(file("txt")).expect("ASCII");
+        Screen { text, lit }
+    }
+
+    /// Fails unless the picture has one shape for each character of the text, and another for
+    /// each other one: then it reads as the text does. One place has the cursor.
+    fn shows_its_text(&self, glyphs: &mut Glyphs) {
+        let rows: Vec<_> = self.text.lines().map(str::as_bytes).collect();
+        let mut odd = 0;
+        for (place, shape) in self.lit.iter().enumerate() {
+            let row = rows.get(place / COLUMNS).copied().unwrap_or_default();
+            let character = row.get(place % COLUMNS).copied().unwrap_or(b' ');
+            if glyphs.entry(character).or_insert_with(|| shape.clone()) != shape {
+                odd += 1;
+            }
+        }
+        assert!(odd <= 1, "{odd} places do not look like\n{}", self.text);
+        let shapes: std::collections::HashSet<_> = glyphs.values().collect();
+        assert_eq!(shapes.len(), glyphs.len(), "two characters look alike");
+        assert!(glyphs[&b' '].iter().all(|lit| !lit), "a blank is not blank");
+    }
+}
+
+/// There is memory for eight lives at a time and no more, and there are sixteen.
+fn eight_vms_run_side_by_side_and_each_gives_its_memory_back() {
+    let names: Vec<String> = (1..=8).map(|number| format!("vm{number}")).collect();
+    let vms: Vec<_> = names
+        .iter()
+        .map(|name| with_kernel(name, "demo", "restart = \"always\"\nrestart_limit = 1"))
+        .collect();
+    let outcome = policy("5 ms", &vms)
+        .within_seconds("120")
+        .run()
+        .ends_with(0);
+    for name in &names {
+        let lines = outcome.lines_of(name);
+        let done = lines.iter().filter(|line| **line == "demo: done").count();
+        assert_eq!(done, 2, "{name}: {lines:#?}");
+    }
+}
