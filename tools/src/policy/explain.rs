@@ -63,6 +63,8 @@ mod tests {
     fn fields_msrs_features_words_and_rules_are_explained() {
         for (what, part) in [
             ("tsc_offset", "050h"),
+            ("vintr", "24    V_INTR_MASKING"),
+            ("guest_asid", "ASID 0 is the host's"),
             ("efer", "0xc0000080"),
             ("0xc0000080", "efer"),
             ("x2apic", "ECX bit 21"),

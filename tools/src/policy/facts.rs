@@ -133,7 +133,21 @@ fn fields() -> impl Iterator<Item = Fact> {
     vmcb::fields().map(|field| {
         let (first, last) = (field.offset, field.offset + field.bytes - 1);
         let title = format!("{}: VMCB field, {first:03X}h-{last:03X}h", field.name);
-        Fact::new(&[field.name], None, &title, &[field.meaning.to_owned()])
+        let mut lines = vec![
+            field.meaning.to_owned(),
+            format!("written by {}", field.flow.written_by()),
+            format!("read by    {}", field.flow.read_by()),
+        ];
+        lines.extend(field.demands().map(|rule| format!("VMRUN      {rule}")));
+        lines.extend(field.named_bits().map(|bits| {
+            let place = if bits.high == bits.low {
+                bits.low.to_string()
+            } else {
+                format!("{}:{}", bits.high, bits.low)
+            };
+            format!("{place:>7}    {}: {}", bits.name, bits.meaning)
+        }));
+        Fact::new(&[field.name], None, &title, &lines)
     })
 }
 

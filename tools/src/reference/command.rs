@@ -186,7 +186,12 @@ fn every_view(workspace: &Workspace) -> Result<Vec<PolicyView>> {
 }
 
 fn view(workspace: &Workspace, file: &Path) -> Result<PolicyView> {
-    policy::load(workspace, file).map(|policy| overlay::view(&policy))
+    let mut view = overlay::view(&policy::load(workspace, file)?);
+    // A file of the workspace has one name, wherever the command is run.
+    if let Ok(within) = file.strip_prefix(workspace.root()) {
+        view.file = within.display().to_string();
+    }
+    Ok(view)
 }
 
 /// What a dump, or a value, holds.

@@ -3,10 +3,11 @@
 
 use std::fmt::Write;
 
+use intercepts::by_code;
 use intercepts::vmcb::{Vmcb, validate};
 
 use super::decode::{self, Part};
-use super::model::{FieldRow, Reference};
+use super::model::{BitsRow, ExitRow, FieldRow, Reference};
 
 /// The size of a VMCB.
 pub const BYTES: usize = 4096;
@@ -19,6 +20,8 @@ const MARK: &str = "vmcb+";
 pub struct Decoded<'r> {
     /// The fields and reserved ranges with their contents; they tile the VMCB.
     pub fields: Vec<(&'r FieldRow, Contents<'r>)>,
+    /// The exit that it tells of, if it is a known one.
+    pub exit: Option<&'r ExitRow>,
 }
 
 /// What a field holds.
@@ -32,6 +35,9 @@ pub enum Contents<'r> {
 
 /// Cuts a VMCB into its fields.
 pub fn cut<'r>(reference: &'r Reference, vmcb: &[u8; BYTES]) -> Decoded<'r> {
+    let code = Vmcb::from_bytes(vmcb).control.exit_code;
+    let exit =
+        by_code(code).and_then(|exit| reference.exits.iter().find(|row| row.name == exit.name));
     let fields = reference.fields.iter().map(|field| {
         let bytes = vmcb
             .get(field.offset..field.offset + field.bytes)
@@ -41,7 +47,7 @@ pub fn cut<'r>(reference: &'r Reference, vmcb: &[u8; BYTES]) -> Decoded<'r> {
                 .iter()
                 .rev()
                 .fold(0, |value, byte| value << 8 | u128::from(*byte));
-            Contents::Parts(decode::cut(&field.bits, field.bytes, value))
+            Contents::Parts(decode::cut(bits_of(field, exit), field.bytes, value))
         } else {
             Contents::Bytes(bytes.to_vec())
         };
@@ -49,6 +55,16 @@ pub fn cut<'r>(reference: &'r Reference, vmcb: &[u8; BYTES]) -> Decoded<'r> {
     });
     Decoded {
         fields: fields.collect(),
+        exit,
+    }
+}
+
+/// The bits of a field; those of EXITINFO1 and EXITINFO2 are the exit's.
+fn bits_of<'r>(field: &'r FieldRow, exit: Option<&'r ExitRow>) -> &'r [BitsRow] {
+    match (field.name, exit) {
+        ("exit_info1", Some(exit)) => &exit.info1_bits,
+        ("exit_info2", Some(exit)) => &exit.info2_bits,
+        _ => &field.bits,
     }
 }
 
@@ -79,6 +95,9 @@ impl Decoded<'_> {
                     text.push_str(&decode::text(&place, field.bytes, parts));
                     if field.reserved {
                         text.push_str("    reserved: should be 0\n");
+                    }
+                    if let Some(exit) = self.exit.filter(|_| field.name == "exit_code") {
+                        let _ = writeln!(text, "    {}: {}", exit.apm, exit.trigger);
                     }
                 }
                 Contents::Bytes(bytes) => {
@@ -257,6 +276,15 @@ mod tests {
         );
         assert!(read(&[0xff; 100]).unwrap_err().contains("this has 100"));
         assert!(read(b"vmcb+fff: 01 02").unwrap_err().contains("beyond"));
+    }
+
+    #[test]
+    fn exit_information_is_read_as_the_exits() {
+        let mut vmcb = [0; BYTES];
+        (vmcb[0x70], vmcb[0x78]) = (0x7b, 0x41);
+        let text = cut(&REFERENCE, &vmcb).text();
+        assert!(text.contains("    VMEXIT_IOIO: IN, OUT"), "{text}");
+        assert!(text.contains("0  TYPE: Direction: IN or INS"), "{text}");
     }
 
     #[test]

@@ -68,7 +68,7 @@ fn the_page_answers_a_readers_questions_in_one_search() {
         ),
         (
             "why was my VMCB refused",
-            &["VMRUN demands", "VMEXIT_INVALID"],
+            &["VMRUN demands", "VMEXIT_INVALID", "guest_asid: ASID 0"],
         ),
         (
             "what does my vm.toml do to offset 0x010",
@@ -228,7 +228,8 @@ pub fn assert_read_alike(browser: &mut Browser, text: &str) {
             return data.fields.filter((field) => field.bytes <= 16 && fieldOf(vmcb, field) !== 0n).map((field) => {
                 const value = fieldOf(vmcb, field);
                 return [`${offsetName(field.offset)} ${field.name} = ${hex(value, field.bytes)}`,
-                    ...words(field.bits, field.bytes, value), ...(field.reserved ? ['reserved: should be 0'] : [])].join('\\n');
+                    ...words(bitsIn(vmcb, field), field.bytes, value), ...(field.reserved ? ['reserved: should be 0'] : []),
+                    ...(field.name === 'exit_code' && exitOf(vmcb) ? [`${exitOf(vmcb).apm}: ${exitOf(vmcb).trigger}`] : [])].join('\\n');
             }).join('\\n');
         })()",
     );
@@ -245,6 +246,9 @@ pub fn assert_read_alike(browser: &mut Browser, text: &str) {
 fn the_page_reads_a_dump_as_the_command_line_does() {
     let mut browser = Browser::open(page());
     assert_read_alike(&mut browser, &a_dump());
+    let of_a_port_access = "vmcb+070: 7b 00 00 00 00 00 00 00 41\n";
+    browser.value("document.getElementById('dump').select()");
+    assert_read_alike(&mut browser, of_a_port_access);
     browser.value("document.getElementById('dump').select()");
     browser.type_text("no dump at all");
     let shown = browser.text("document.getElementById('decoded').innerText");

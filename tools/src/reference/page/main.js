@@ -65,19 +65,17 @@ function decodedFields(vmcb) {
     if (field.reserved) return [offsetName(field.offset), "reserved", `${reservedUsed(vmcb, field)} bytes are not 0`, ""];
     const value = fieldOf(vmcb, field);
     return [offsetName(field.offset), link(`#f/${field.name}`, field.name), code(hex(value, field.bytes)),
-      field.name === "exit_code" ? exitName(value) : h("ul", null, words(field.bits, field.bytes, value).map((word) => h("li", null, word)))];
+      field.name === "exit_code" ? exitLink(vmcb) : h("ul", null, words(bitsIn(vmcb, field), field.bytes, value).map((word) => h("li", null, word)))];
   });
   return [table(["Offset", "Field", "Value", "In words"], rows)];
 }
 
 const reservedUsed = (vmcb, field) => vmcb.subarray(field.offset, field.offset + field.bytes).filter((byte) => byte !== 0).length;
 
-// QEMU writes VMEXIT_INVALID as 32 bits: what is negative there is negative in 64.
-function exitName(value) {
-  const signed = value === 0xffffffffn || value === 0xfffffffen ? BigInt.asIntN(32, value) : BigInt.asIntN(64, value);
-  const exit = data.exits.find((exit) => BigInt(exit.code) === signed);
+const exitLink = (vmcb) => {
+  const exit = exitOf(vmcb);
   return exit ? link(`#x/${exit.name}`, exit.apm) : "unknown";
-}
+};
 
 function compareView() {
   const all = data.policies.flatMap((policy) => policy.vms.map((vm) => ({ policy, vm, name: `${policy.file}: ${vm.name}` })));
@@ -126,13 +124,19 @@ function searchView(question) {
   ];
 }
 
-// The first lines of what policies make of a field.
+// What there is to say without following the link: the demands of VMRUN, and what the first
+// policy makes of a field.
 function answer(entry) {
-  if (entry.kind !== "field") return null;
-  const lines = valuesOf(entry.href.slice(3)).slice(0, 1).flatMap(({ policy, vm, value }) => [
-    `${policy.file}, ${vm.name}: ${value.value ?? "at run time"}`,
-    ...value.parts.map((part) => `${part.what}, ${part.line ? `${policy.file}:${part.line}: ${part.text}` : part.text}`),
-  ]);
+  let lines = [];
+  if (entry.href === "#demands") {
+    lines = data.fields.flatMap((field) => field.demands.map((demand) => `${field.name}: ${demand}`));
+  } else if (entry.kind === "field") {
+    const ours = valuesOf(entry.href.slice(3)).filter(({ policy }) => policy === data.policies[0]);
+    lines = ours.flatMap(({ policy, vm, value }) => [
+      `${policy.file}, ${vm.name}: ${value.value ?? "at run time"}`,
+      ...value.parts.map((part) => `${part.what}, ${part.line ? `${policy.file}:${part.line}: ${part.text}` : part.text}`),
+    ]);
+  }
   return lines.length ? h("ul", { class: "answer" }, lines.map((line) => h("li", null, line))) : null;
 }
 

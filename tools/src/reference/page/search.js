@@ -5,6 +5,20 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const fieldByName = new Map(data.fields.map((field) => [field.name, field]));
 const exitByName = new Map(data.exits.map((exit) => [exit.name, exit]));
 
+// The exit that a VMCB tells of. QEMU writes VMEXIT_INVALID as 32 bits: what is negative there is
+// negative in 64.
+function exitOf(vmcb) {
+  const code = fieldOf(vmcb, fieldByName.get("exit_code"));
+  const signed = code === 0xffffffffn || code === 0xfffffffen ? BigInt.asIntN(32, code) : BigInt.asIntN(64, code);
+  return data.exits.find((exit) => BigInt(exit.code) === signed);
+}
+
+// The bits of a field; those of EXITINFO1 and EXITINFO2 are the exit's.
+function bitsIn(vmcb, field) {
+  const infos = { exit_info1: "info1_bits", exit_info2: "info2_bits" };
+  return Object.hasOwn(infos, field.name) ? exitOf(vmcb)?.[infos[field.name]] ?? [] : field.bits;
+}
+
 const idle = new Set(
   ("a an and are as at be by can do does for from has have hold holds how i in is it me mean means my of on " +
     "or say tell that the this to was what when where which who why will with you your").split(" "),
