@@ -5,7 +5,7 @@
 //! - [`cli`] reads the command line,
 //! - [`setup`] finds what the machine lacks and installs it,
 //! - [`policy`] reads policies and tells what they say,
-//! - [`reference`] writes down what SVM is, and reads what a VMCB holds,
+//! - [`mod@reference`] writes down what SVM is, and reads what a VMCB holds,
 //! - [`build`] makes the bare-metal binaries and keeps them by content,
 //! - [`debian`] fetches kernels that a policy names out of Debian's packages,
 //! - [`lab`] boots several and puts what was measured side by side,

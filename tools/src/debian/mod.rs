@@ -2,7 +2,7 @@
 //!
 //! A policy names them (`image = "debian:linux-cloud-amd64"`). What a run needs is fetched once
 //! and kept in the target folder ([`fetch`]); nothing of it is installed, and the machine's own
-//! package lists and architectures stay as they are ([`apt`]).
+//! package lists and architectures stay as they are (`apt`).
 
 mod apt;
 mod cpio;
