@@ -67,19 +67,6 @@ bits! {
     pub mod msr: u64;
     WRITE = 0, "Direction" { 0 => "RDMSR", 1 => "WRMSR" };
 
-    /// EXITINFO1 of VMEXIT_SMI (APM 15.13.3).
-    pub mod smi: u64;
-    TYPE = 0, "Direction of the access" { 0 => "OUT", 1 => "IN" };
-    STR = 2, "A string access";
-    REP = 3, "A REP prefix";
-    SZ8 = 4, "8-bit operand";
-    SZ16 = 5, "16-bit operand";
-    SZ32 = 6, "32-bit operand";
-    PORT = 31:16, "Port of the access";
-    VALID = 32, "The SMI came from an I/O instruction";
-    BRP = 33, "An I/O breakpoint matched the access";
-    TF = 34, "RFLAGS.TF was set during the access";
-
     /// EXITINFO1 of VMEXIT_TASK_SWITCH (APM 15.14.1).
     pub mod task_selector: u64;
     SELECTOR = 15:0, "Selector of the new TSS";
@@ -128,7 +115,6 @@ pub fn info_bits(code: ExitCode) -> [&'static [Bits]; 2] {
         ExceptionPf => [pf::BITS, &[]],
         Swint => [swint::BITS, &[]],
         Msr => [msr::BITS, &[]],
-        Smi => [smi::BITS, &[]],
         TaskSwitch => [task_selector::BITS, task_cause::BITS],
         AvicIncompleteIpi => [avic_ipi::BITS, avic_ipi_cause::BITS],
         AvicNoaccel => [avic_access::BITS, avic_vector::BITS],
