@@ -71,7 +71,7 @@ fn an_image_that_is_no_kernel_is_1_and_told() {
         .kernel(b"this is not a kernel")
         .run()
         .ends_with(1)
-        .shows("it has no Multiboot 1 header");
+        .shows("nor a Multiboot 1 kernel");
 }
 
 /// The bytes of the guest kernel's ELF file.

@@ -160,10 +160,11 @@ pub fn symbol(vmm: &str, name: &str) -> u32 {
     use xmas_elf::symbol_table::{Entry, Type};
     let file = std::fs::read(vmm).expect("the VMM");
     let elf = ElfFile::new(&file).expect("an ELF file");
-    let mangled = format!("{}{name}", name.len());
+    let path = format!("::{name}");
     let is_wanted = |symbol: &xmas_elf::symbol_table::Entry64| {
         let found = symbol.get_name(&elf).unwrap_or_default();
-        symbol.get_type() == Ok(Type::Func) && (found == name || found.ends_with(&mangled))
+        let found = format!("{:#}", rustc_demangle::demangle(found));
+        symbol.get_type() == Ok(Type::Func) && (found == name || found.ends_with(&path))
     };
     let tables = elf
         .section_iter()

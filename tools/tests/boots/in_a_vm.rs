@@ -306,7 +306,8 @@ fn halting_with_interrupts_off_is_an_end_that_the_policy_judges() {
 fn a_breakpoint_that_a_guest_sets_in_the_vmm_stops_nobody() {
     use iced_x86::code_asm::{dr0, dr1, dr7};
     let boot = vm("");
-    let (switch, dispatch) = (boot.symbol("svm_run"), boot.symbol("dispatch"));
+    let switch = boot.symbol("svm_run_counted_0");
+    let dispatch = boot.symbol("dispatch::<true>");
     let kernel = tiny_guest(|a| {
         let mut again = a.create_label();
         a.mov(eax, switch)?;
