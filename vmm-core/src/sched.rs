@@ -56,14 +56,14 @@ impl Scheduler {
         let count = count.min(MAX_VMS);
         let first = self.last.map_or(0, |last| last + 1);
         // Of several equally far behind, the next one in turn.
-        let next = (0..count)
-            .map(|step| (first + step) % count)
+        let next = (first..count)
+            .chain(0..first.min(count))
             .filter(|index| is_runnable(*index))
             .min_by_key(|index| self.lead[*index])?;
         self.last = Some(next);
         let least = self.lead[next];
         if least > 0 {
-            for lead in &mut self.lead {
+            for lead in &mut self.lead[..count] {
                 *lead = (*lead - least).max(-self.credit);
             }
         }

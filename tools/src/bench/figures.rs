@@ -157,7 +157,7 @@ impl Run {
 
     /// Each figure that the guest printed: its name, ticks a round. A line of it is
     /// `~ bench: NAME: N rounds, N ticks`, with the VM's name before it.
-    fn rounds(&self) -> impl Iterator<Item = (&str, f64)> {
+    pub(super) fn rounds(&self) -> impl Iterator<Item = (&str, f64)> {
         self.output.lines().filter_map(|line| {
             let (_, figure) = line.split_once("~ bench: ")?;
             let (name, figure) = figure.split_once(": ")?;

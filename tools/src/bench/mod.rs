@@ -8,6 +8,7 @@
 
 mod figures;
 pub mod linux;
+mod several;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,8 +20,10 @@ use crate::failure::{Doing, Failure, Result, Status};
 use crate::progress::{produce, say};
 use crate::table::{self, grouped};
 use figures::{Figures, Row, Run, Runs};
+use several::Several;
 
 const POLICY: &str = include_str!("bench.toml");
+const SEVERAL: &str = include_str!("several.toml");
 /// The policy with the most rules that there is.
 const EVERYTHING: &str = include_str!("../../../policies/count-everything.toml");
 
@@ -66,6 +69,9 @@ pub fn run(command: &BenchExits) -> Result<Status> {
         bare: &bare,
     })?;
 
+    say("sharing the processor among VMs");
+    let several = several(folder.path(), &counted)?;
+
     say("editing vm.toml and booting");
     // A comment nobody wrote before, so that nothing of it can be built already.
     write(&policy, &format!("{POLICY}# {:?}\n", Instant::now()))?;
@@ -73,9 +79,15 @@ pub fn run(command: &BenchExits) -> Result<Status> {
     vmm(&policy, folder.path(), &["--until", "bench| "])?;
     let first_line = saved.elapsed().as_secs_f64();
 
-    produce(&shown(&figures, first_line));
+    produce(&format!(
+        "{}{}",
+        shown(&figures, first_line),
+        several.text()
+    ));
     if let Some(path) = &command.report {
-        let text = serde_json::json!({ "figures": figures, "first_line_seconds": first_line });
+        let text = serde_json::json!({
+            "figures": figures, "several": several, "first_line_seconds": first_line
+        });
         write(path, &format!("{text:#}\n"))?;
     }
     Ok(Status::Good)
@@ -83,6 +95,35 @@ pub fn run(command: &BenchExits) -> Result<Status> {
 
 fn write(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text).doing(|| format!("write {}", path.display()))
+}
+
+/// Measures several VMs; `alone`: the loops as they are without others.
+fn several(folder: &Path, alone: &Run) -> Result<Several> {
+    const OTHERS: usize = 7;
+    // What a person types, each once the answer to the one before is there.
+    const TYPED: [&str; 4] = ["\x1d5", "help\n", "ticks\n", "mem\n"];
+    let policy = folder.join("several.toml");
+    write(&policy, SEVERAL)?;
+    let mut steering = vec!["--until", " cycles"];
+    for typed in TYPED {
+        steering.extend(["--expect", "tollgate> ", "--type", typed]);
+    }
+    // Ten seconds are ten thousand million instructions, unless one takes longer.
+    steering.extend(["--", "-icount", "shift=6,sleep=off"]);
+    let busy = reported(&policy, folder, &steering)?;
+
+    let other = |index| {
+        format!(
+            "[[vm]]\nname = \"other{index}\"\ncmdline = \"hz=19\"\nmemory = \"16 MiB\"\n\
+             intercepts = \"base\"\n"
+        )
+    };
+    let others: String = (0..OTHERS).map(other).collect();
+    write(&policy, &format!("{POLICY}\n{others}"))?;
+    let append = ["--", "-append", "tollgate switches"];
+    let options = [&["--icount", "--until", "bench: power-off"], &append[..]].concat();
+    let among_eight = reported(&policy, folder, &options)?;
+    Several::new(&busy, alone, &among_eight)
 }
 
 /// The tables for a person.
@@ -128,10 +169,14 @@ fn shown(figures: &Figures, first_line: f64) -> String {
 
 /// One boot with the bare loop before it: standard output, and the report.
 fn boot(policy: &Path, folder: &Path, options: &[&str]) -> Result<figures::Run> {
+    let words = [options, &["--", "-append", "tollgate floor"]].concat();
+    reported(policy, folder, &words)
+}
+
+/// One boot: standard output, and the report.
+fn reported(policy: &Path, folder: &Path, options: &[&str]) -> Result<figures::Run> {
     let report = folder.join("report.json");
-    let mut words = vec!["--report", report.to_str().unwrap_or_default()];
-    words.extend(options);
-    words.extend(["--", "-append", "tollgate floor"]);
+    let words = [&["--report", report.to_str().unwrap_or_default()], options].concat();
     let output = vmm(policy, folder, &words)?;
     let report = read_report(&report)?;
     Ok(figures::Run { output, report })

@@ -62,6 +62,13 @@ pub enum Record {
         /// TSC ticks.
         ticks: u64,
     },
+    /// What changes of vCPU took, if they were asked for.
+    Switches {
+        /// How many there were.
+        rounds: u64,
+        /// TSC ticks.
+        ticks: u64,
+    },
     /// At the end, one for each VM.
     Exits {
         /// The VM's name.

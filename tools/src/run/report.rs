@@ -44,7 +44,7 @@ pub struct End {
     pub reason: String,
 }
 
-/// The bare VMRUN loop.
+/// Something that was done again and again to learn what it takes.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Floor {
     /// How often it went round.
@@ -74,6 +74,9 @@ pub struct Report {
     /// What the bare VMRUN loop took, if the VMM was asked to run it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub floor: Option<Floor>,
+    /// What changes of vCPU took, if the VMM was asked to make some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub switches: Option<Floor>,
     /// The VMs, in the order of vm.toml.
     pub vms: Vec<Vm>,
 }
@@ -90,6 +93,7 @@ impl Report {
             ticks: None,
             cycles: None,
             floor: None,
+            switches: None,
             vms: Vec::new(),
         };
         for record in records {
@@ -108,6 +112,12 @@ impl Report {
                 }
                 Record::Floor { rounds, ticks } => {
                     report.floor = Some(Floor {
+                        rounds: *rounds,
+                        ticks: *ticks,
+                    });
+                }
+                Record::Switches { rounds, ticks } => {
+                    report.switches = Some(Floor {
                         rounds: *rounds,
                         ticks: *ticks,
                     });

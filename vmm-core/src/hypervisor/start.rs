@@ -4,15 +4,16 @@ use intercepts::Feature;
 use ledger::Account;
 
 use super::files::Files;
-use super::{Guest, Hypervisor, Life, MAX_VMS, accounts, cpuid};
+use super::{Guest, Hypervisor, Life, MAX_VMS, accounts, cpuid, quantum_ns};
 use crate::addr::PAGE;
 use crate::devices::{DeviceSet, SECOND, UnixTime};
 use crate::error;
 use crate::host::canary::Canary;
 use crate::host::frames::Frames;
-use crate::host::{Machine, ending, record};
+use crate::host::{Machine, ending, record, tsc};
 use crate::info;
 use crate::policy::{Counters, VmPolicy};
+use crate::sched::Scheduler;
 use crate::svm::debug_registers::DebugRegisters;
 use crate::svm::features::{self, Svm};
 use crate::svm::floor;
@@ -164,6 +165,7 @@ impl Hypervisor {
         for word in line.split_ascii_whitespace() {
             match word {
                 "floor" if !self.guests.is_empty() => self.measure_floor(),
+                "switches" => self.measure_switches(),
                 "canary" => {
                     let Machine {
                         frames, constant, ..
@@ -175,6 +177,31 @@ impl Hypervisor {
                 _ => {}
             }
         }
+    }
+
+    /// What it takes to decide who runs next, arm the timer and change the vCPU, as a record.
+    fn measure_switches(&mut self) {
+        const ROUNDS: u64 = 1_000;
+        let quantum = self.machine.tsc.ticks(quantum_ns(self.policy));
+        let started = tsc::now();
+        for _ in 0..ROUNDS {
+            let now = self.now();
+            let guests = &self.guests;
+            let next = self.scheduler.pick(guests.len(), None, false, |index| {
+                guests[index].is_runnable()
+            });
+            if let Some(index) = next {
+                self.arm(now, next);
+                self.load(index);
+                self.scheduler.charge(index, quantum, 1);
+            }
+        }
+        let ticks = tsc::now().wrapping_sub(started);
+        self.scheduler = Scheduler::new(quantum);
+        record::send("switches", |record| {
+            record.number("rounds", ROUNDS);
+            record.number("ticks", ticks);
+        });
     }
 
     /// What VMRUN and #VMEXIT cost bare, in the same run as everything else, as a record.

@@ -1,0 +1,147 @@
+//! What several VMs cost each other: shares, late ticks, keys that wait, a change of vCPU, and an
+//! exit beside seven that sleep.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::figures::Run;
+use crate::failure::{Failure, Result};
+
+/// The VMs of `several.toml` that are always busy, and their weights.
+const BUSY: [(&str, f64); 4] = [("one", 1.0), ("two", 2.0), ("three", 3.0), ("four", 4.0)];
+/// Their timers' rate, and the quantum, both in seconds.
+const TICK: f64 = 0.01;
+const QUANTUM: f64 = 0.01;
+
+/// The figures. Those that are a part of something are 0 at best.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Several {
+    /// How far the VM that is furthest from it is from its share of the CPU.
+    pub share: f64,
+    /// How far the ticks that a busy guest counted are from the time that passed.
+    pub ticks: f64,
+    /// The longest that a key waited for its VM to have a turn, in quanta.
+    pub key_wait: f64,
+    /// Instructions of a change of vCPU, the decision for it included, among eight VMs.
+    pub switch: u64,
+    /// How much the exit grew that grew most from one VM to eight.
+    pub growth: f64,
+}
+
+impl Several {
+    /// From a run of `several.toml`, and counted runs of the loops by themselves and beside seven
+    /// other VMs.
+    ///
+    /// # Errors
+    /// A run lacks a figure.
+    pub fn new(busy: &Run, alone: &Run, among_eight: &Run) -> Result<Several> {
+        let report = &busy.report;
+        let rate = report["tsc_hz"].as_f64().ok_or_else(|| missing("rate"))?;
+        let wait = BUSY
+            .iter()
+            .map(|(name, _)| name)
+            .chain([&"person"])
+            .filter_map(|name| vm(report, name)["slowest_input_cycles"].as_f64())
+            .fold(0.0, f64::max);
+        let switches = &among_eight.report["switches"];
+        let [ticks, rounds] = ["ticks", "rounds"].map(|key| switches[key].as_u64());
+        let growths = alone.rounds().filter_map(|(name, ticks)| {
+            let (_, among) = among_eight.rounds().find(|(other, _)| *other == name)?;
+            Some(among / ticks - 1.0)
+        });
+        Ok(Several {
+            share: share(report).ok_or_else(|| missing("share of the CPU"))?,
+            ticks: late(&busy.output, rate).ok_or_else(|| missing("count of ticks"))?,
+            key_wait: wait / rate / QUANTUM,
+            switch: ticks
+                .zip(rounds)
+                .and_then(|(ticks, rounds)| ticks.checked_div(rounds))
+                .ok_or_else(|| missing("change of vCPU"))?,
+            growth: growths.fold(0.0, f64::max),
+        })
+    }
+
+    /// For a person.
+    pub fn text(&self) -> String {
+        format!(
+            "Four busy VMs of weights 1 to 4: each within {:.1} % of its share; ten seconds of timer ticks\n\
+             within {:.2} %; a key waits {:.2} of a quantum at most. A change of vCPU and the decision for\n\
+             it, among eight VMs: {} instructions. An exit beside seven other VMs: {:.1} % more at most.\n",
+            100.0 * self.share,
+            100.0 * self.ticks,
+            self.key_wait,
+            self.switch,
+            100.0 * self.growth,
+        )
+    }
+}
+
+fn missing(what: &str) -> Failure {
+    Failure::host(format!("a run with several VMs has no {what}"))
+}
+
+fn vm<'r>(report: &'r Value, name: &str) -> &'r Value {
+    let vms = report["vms"].as_array();
+    vms.and_then(|vms| vms.iter().find(|vm| vm["name"] == name))
+        .unwrap_or(&Value::Null)
+}
+
+/// The largest deviation from a share.
+fn share(report: &Value) -> Option<f64> {
+    let had = |name| {
+        let vm = vm(report, name);
+        Some(vm["guest_cycles"].as_f64()? + vm["vmm_cycles"].as_f64()?)
+    };
+    let had: Option<Vec<f64>> = BUSY.iter().map(|(name, _)| had(name)).collect();
+    let had = had?;
+    let (all, weights) = (
+        had.iter().sum::<f64>(),
+        BUSY.iter().map(|(_, weight)| weight),
+    );
+    let sum: f64 = weights.clone().sum();
+    let deviations = had
+        .iter()
+        .zip(weights)
+        .map(|(had, weight)| (had / all * sum / weight - 1.0).abs());
+    (all > 0.0).then(|| deviations.fold(0.0, f64::max))
+}
+
+/// How far a busy guest's ticks are from its time, by its line `~ busy: N ticks, N cycles`.
+fn late(output: &str, rate: f64) -> Option<f64> {
+    output.lines().find_map(|line| {
+        let (ticks, cycles) = line.split_once("~ busy: ")?.1.split_once(" ticks, ")?;
+        let ticks: f64 = ticks.parse().ok()?;
+        let cycles: f64 = cycles.trim_end().strip_suffix(" cycles")?.parse().ok()?;
+        (cycles > 0.0).then(|| (ticks * TICK / (cycles / rate) - 1.0).abs())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn shares_ticks_keys_and_costs_are_read_from_the_runs() {
+        let vm = |name: &str, guest: u64, wait: u64| {
+            json!({ "name": name, "guest_cycles": guest, "vmm_cycles": 0,
+                    "slowest_input_cycles": wait })
+        };
+        let busy = Run {
+            output: "four| ~ busy: 1000 ticks, 10100 cycles\r\n".into(),
+            report: json!({ "tsc_hz": 1000, "vms": [vm("one", 101, 0), vm("two", 199, 0),
+                vm("three", 300, 0), vm("four", 400, 0), vm("person", 5, 5)] }),
+        };
+        let loops = |ticks: u64| Run {
+            output: format!("bench| ~ bench: CPUID: 10 rounds, {ticks} ticks\n"),
+            report: json!({ "switches": { "rounds": 10, "ticks": 4000 } }),
+        };
+        let figures = Several::new(&busy, &loops(1000), &loops(1010)).expect("figures");
+        assert!((figures.share - 0.01).abs() < 1e-9, "{figures:?}");
+        assert!((figures.ticks - (1.0 - 10.0 / 10.1)).abs() < 1e-9);
+        assert!((figures.key_wait - 0.5).abs() < 1e-9);
+        assert_eq!(figures.switch, 400);
+        assert!((figures.growth - 0.01).abs() < 1e-9);
+        assert!(Several::new(&loops(1), &busy, &busy).is_err());
+    }
+}
