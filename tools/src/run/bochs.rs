@@ -14,6 +14,7 @@ use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
 use nix::unistd::ttyname;
 
 use super::emulator::{self, Control, Emulator, Lines};
+use super::vnc::Keyboard;
 use crate::failure::{Doing, Result};
 use crate::setup::machine::{BOCHS, BOCHS_BIOS, BOCHS_VGA_BIOS};
 
@@ -124,12 +125,16 @@ impl Launch {
         // when it ends and not before.
         let its_end: OwnedFd = pty.slave;
         let child = emulator::spawn(&mut command, vec![its_end])?;
+        let control = Control::Records {
+            keyboard: Keyboard::new(child.id()),
+            done: false,
+        };
         let lines = Lines {
             from_com1: pty.master.into(),
             to_com1: to_com1.into(),
             com2,
         };
-        Emulator::new(child, lines, Control::Records { done: false })
+        Emulator::new(child, lines, control)
     }
 
     /// What made Bochs give up, in its words, if it did.

@@ -17,6 +17,7 @@ use super::keys::Stroke;
 use super::qmp::Qmp;
 use super::records::{self, Record};
 use super::screen;
+use super::vnc::Keyboard;
 use crate::failure::{Doing, Failure, Result};
 
 /// The serial lines, our ends.
@@ -38,9 +39,11 @@ pub enum Control {
         /// It draws on this program's terminal.
         has_terminal: bool,
     },
-    /// Not at all. It does not end either when the VMM halts the machine, so what ends the run is
-    /// the VMM's last record.
+    /// By its keyboard alone. It does not end either when the VMM halts the machine, so what ends
+    /// the run is the VMM's last record.
     Records {
+        /// The keyboard.
+        keyboard: Keyboard,
         /// That record was seen.
         done: bool,
     },
@@ -74,7 +77,7 @@ impl Emulator {
     pub fn press(&mut self, stroke: &Stroke) -> io::Result<()> {
         match &mut self.control {
             Control::Qmp { qmp, .. } => qmp.press(stroke),
-            Control::Records { .. } => Ok(()),
+            Control::Records { keyboard, .. } => keyboard.press(stroke),
         }
     }
 
@@ -127,15 +130,15 @@ impl Emulator {
     pub fn next_look(&self) -> Option<Duration> {
         match &self.control {
             Control::Qmp { .. } => None,
-            Control::Records { done: false } => Some(Duration::from_millis(200)),
+            Control::Records { done: false, .. } => Some(Duration::from_millis(200)),
             // Time to switch the machine off, which ends the emulator.
-            Control::Records { done: true } => Some(Duration::from_secs(1)),
+            Control::Records { done: true, .. } => Some(Duration::from_secs(1)),
         }
     }
 
     /// Whether the VMM is done, and has been for a while, but the emulator goes on.
     pub fn is_left_behind(&mut self) -> bool {
-        let Control::Records { done } = &mut self.control else {
+        let Control::Records { done, .. } = &mut self.control else {
             return false;
         };
         let mut text = String::new();

@@ -4,6 +4,45 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stroke(pub Vec<&'static str>);
 
+impl Stroke {
+    /// X's names of the keys (`keysym`), which VNC has as well.
+    pub fn keysyms(&self) -> impl DoubleEndedIterator<Item = u32> + Clone {
+        self.0.iter().map(|qcode| keysym(qcode))
+    }
+}
+
+fn keysym(qcode: &str) -> u32 {
+    const F1: u32 = 0xFFBE;
+    match qcode {
+        "ret" => 0xFF0D,
+        "tab" => 0xFF09,
+        "esc" => 0xFF1B,
+        "shift" => 0xFFE1,
+        "ctrl" => 0xFFE3,
+        "alt" => 0xFFE9,
+        "backspace" => 0xFF08,
+        "delete" => 0xFFFF,
+        "insert" => 0xFF63,
+        "home" => 0xFF50,
+        "end" => 0xFF57,
+        "pgup" => 0xFF55,
+        "pgdn" => 0xFF56,
+        "up" => 0xFF52,
+        "down" => 0xFF54,
+        other => {
+            let function = other
+                .strip_prefix('f')
+                .and_then(|number| number.parse().ok());
+            let plain = OTHERS.iter().find(|(.., name)| *name == other);
+            let character = plain.map(|(plain, ..)| *plain).or(other.chars().next());
+            match function {
+                Some(number @ 1..=12) => F1 - 1 + number,
+                _ => character.map_or(0, u32::from),
+            }
+        }
+    }
+}
+
 /// The keys beside letters and digits: unshifted, shifted, name.
 const OTHERS: [(char, Option<char>, &str); 16] = [
     ('-', Some('_'), "minus"),

@@ -27,6 +27,7 @@ pub mod signals;
 pub mod terminal;
 pub mod text;
 pub mod vmm;
+pub mod vnc;
 
 use std::io::{Read, Seek};
 

@@ -32,10 +32,10 @@ pub struct RunBochs {
 /// Runs the command.
 pub fn run(workspace: &Workspace, command: &RunBochs) -> Result<Status> {
     let steering = &command.steering;
-    if let Some(option) = steering.needs_control() {
+    if let Some(option) = steering.looks_at_screen() {
         return Err(Failure::bad_input(format!(
-            "{option}: Bochs' keyboard and screen are for the VNC viewer of a person alone; --type \
-             and --expect use the serial port"
+            "{option}: Bochs' screen is for the VNC viewer of a person alone; --expect watches the \
+             serial port"
         )));
     }
     let prepared = command.subject.prepare(workspace)?;

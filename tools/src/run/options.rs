@@ -48,13 +48,12 @@ impl Steering {
         }
     }
 
-    /// The option of it that presses keys or looks at the screen, if there is one.
-    pub fn needs_control(&self) -> Option<&'static str> {
+    /// The option of it that looks at the screen, if there is one.
+    pub fn looks_at_screen(&self) -> Option<&'static str> {
         self.script.0.iter().find_map(|step| match step {
-            Step::Keys(_) => Some("--keys"),
             Step::See(_) => Some("--see"),
             Step::Screen(_) => Some("--screen"),
-            Step::Expect(_) | Step::Type(_) => None,
+            Step::Expect(_) | Step::Type(_) | Step::Keys(_) => None,
         })
     }
 }

@@ -45,7 +45,7 @@ fn core_set(boot: impl Fn(&str) -> Boot) {
 
     with("")
         .args(["--expect", "tollgate> ", "--type", "fault\\n"])
-        .args(["--expect", "tollgate> ", "--type", "poweroff\\n"])
+        .args(["--expect", "tollgate> ", "--keys", "poweroff\\n"])
         .run()
         .ends_with(0)
         .shows("demo| fault: survived");
