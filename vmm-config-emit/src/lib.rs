@@ -80,6 +80,7 @@ fn vm_policy(index: usize, vm: &Vm, file: &str) -> TokenStream {
     };
     let initrd = vm.initrd.is_some();
     let modules = vm.modules.iter().map(|module| &module.string);
+    let shadow_tables = memory(vm.shadow_tables);
     let (memory, asid, npt) = (memory(vm.memory), rules::decimal(vm.asid), vm.npt);
     let halted_is_crash = vm.halted == Halted::Crash;
     let autostart = vm.autostart;
@@ -107,6 +108,7 @@ fn vm_policy(index: usize, vm: &Vm, file: &str) -> TokenStream {
             memory: #memory,
             asid: #asid,
             npt: #npt,
+            shadow_tables: #shadow_tables,
             halted_is_crash: #halted_is_crash,
             autostart: #autostart,
             restart: policy::Restart::#restart,
@@ -129,7 +131,9 @@ fn vm_policy(index: usize, vm: &Vm, file: &str) -> TokenStream {
 
 /// Bytes, in MiB where it is a whole number of them.
 fn memory(bytes: u64) -> TokenStream {
-    if bytes.is_multiple_of(1 << 20) {
+    if bytes == 0 {
+        quote! { 0 }
+    } else if bytes.is_multiple_of(1 << 20) {
         let mib = rules::decimal(bytes >> 20);
         quote! { #mib << 20 }
     } else {

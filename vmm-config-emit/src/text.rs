@@ -130,7 +130,7 @@ impl<'l> Reader<'l> {
         let key = match line.split_once(':')?.0 {
             "halted_is_crash" => "halted",
             key @ ("name" | "protocol" | "cmdline" | "initrd" | "modules" | "memory" | "asid"
-            | "npt" | "tlb" | "devices" | "autostart" | "restart" | "restart_limit"
+            | "npt" | "shadow_tables" | "tlb" | "devices" | "autostart" | "restart" | "restart_limit"
             | "weight" | "counters" | "cpu" | "ticks") => key,
             _ => return None,
         };

@@ -111,6 +111,10 @@ impl Page<'_, '_> {
             let list = format!("[{}]", strings.join(", "));
             self.key("modules", &list, &vm.origins)?;
         }
+        if !vm.npt {
+            let tables = format!("\"{} KiB\"", vm.shadow_tables >> 10);
+            self.key("shadow_tables", &tables, &vm.origins)?;
+        }
         if vm.restart != Restart::Never {
             let limit = vm.restart_limit.to_string();
             self.key("restart_limit", &limit, &vm.origins)?;

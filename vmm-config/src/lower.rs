@@ -6,6 +6,7 @@ use intercepts::vmcb::{self, Control, Field};
 use intercepts::{Action, Actions, Denial, Exit, ExitCode, Feature, Finish, Intercept};
 
 use crate::finding::Report;
+use crate::limits;
 use crate::lowered::{
     FieldValue, Gate, Handler, InterceptBit, IoRule, Lowered, MsrRule, Need, Origin, Origins,
     Owner, Route, Rule, Vm,
@@ -133,6 +134,7 @@ fn vm(
         memory: written.memory.value,
         asid,
         npt,
+        shadow_tables: shadow_tables(written),
         halted: written.halted,
         autostart: written.autostart.value,
         restart: written.restart,
@@ -162,6 +164,23 @@ fn owner(document: &Document, name: &str) -> Owner {
         None if name == FOCUS => Owner::Focus,
         None => Owner::Vmm,
     }
+}
+
+/// Memory for shadow page tables: as it is written, else enough to map all of the guest's memory
+/// twice with small pages, and then some.
+fn shadow_tables(vm: &written::Vm) -> u64 {
+    const TABLE: u64 = 4 << 10;
+    const MAPPED_BY_TABLE: u64 = 2 << 20;
+    if vm.npt.value {
+        return 0;
+    }
+    vm.shadow_tables.map_or_else(
+        || {
+            let twice = 2 * vm.memory.value.div_ceil(MAPPED_BY_TABLE) * TABLE;
+            (limits::SHADOW_TABLES.start() + twice).min(*limits::SHADOW_TABLES.end())
+        },
+        |bytes| bytes.value,
+    )
 }
 
 /// How often a VM starts again, at most.

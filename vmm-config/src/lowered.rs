@@ -42,11 +42,12 @@ pub struct Lowered {
 }
 
 impl Lowered {
-    /// The memory of all VMs, in bytes.
+    /// The memory of all VMs with their shadow tables, in bytes.
     pub fn memory(&self) -> u64 {
         self.vms
             .iter()
-            .fold(0, |sum: u64, vm| sum.saturating_add(vm.memory))
+            .flat_map(|vm| [vm.memory, vm.shadow_tables])
+            .fold(0, u64::saturating_add)
     }
 }
 
@@ -71,6 +72,8 @@ pub struct Vm {
     pub asid: u32,
     /// Nested paging.
     pub npt: bool,
+    /// Bytes of shadow page tables; 0 with nested paging.
+    pub shadow_tables: u64,
     /// What HLT with interrupts off means.
     pub halted: Halted,
     /// Whether it starts by itself.

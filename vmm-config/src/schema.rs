@@ -163,6 +163,13 @@ fn vm() -> Value {
                 described("Nested paging", json!({ "type": "boolean" })),
             ),
             (
+                "shadow_tables",
+                described(
+                    "Memory for shadow page tables without nested paging, from 256 KiB to 255 MiB; if it is left out, enough to map all of the guest's memory twice",
+                    pattern("^[0-9_]+ *(KiB|MiB|GiB)$"),
+                ),
+            ),
+            (
                 "intercepts",
                 described(
                     "A set, a list of sets of which later ones win, or a set of its own",

@@ -205,6 +205,8 @@ pub struct Vm {
     pub autostart: At<bool>,
     /// `restart`.
     pub restart: Restart,
+    /// `shadow_tables`, in bytes.
+    pub shadow_tables: Option<At<u64>>,
     /// `restart_limit`.
     pub restart_limit: Option<At<u32>>,
     /// `weight`.

@@ -9,6 +9,8 @@ use core::fmt;
 pub const PAGE: u64 = 4096;
 /// Bytes in a large page of a long-mode (or nested) page table.
 pub const LARGE_PAGE: u64 = 2 << 20;
+/// Bytes in the largest page of a long-mode (or nested) page table, where the CPU has it.
+pub const HUGE_PAGE: u64 = 1 << 30;
 
 macro_rules! address {
     ($(#[$doc:meta])* $name:ident) => {

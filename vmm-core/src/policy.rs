@@ -51,6 +51,8 @@ pub struct VmPolicy {
     pub asid: u32,
     /// Nested paging; otherwise shadow page tables.
     pub npt: bool,
+    /// Bytes of shadow page tables, whole tables of 4 KiB; 0 with nested paging.
+    pub shadow_tables: u64,
     /// Whether HLT with interrupts off counts as a crash rather than as a good end.
     pub halted_is_crash: bool,
     /// Whether it starts by itself.

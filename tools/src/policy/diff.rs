@@ -122,6 +122,7 @@ fn facts(vm: &Vm) -> Vec<String> {
         format!("cmdline = {:?}", vm.cmdline),
         format!("memory = {} KiB", vm.memory >> 10),
         format!("cpu = {}", vm.cpu.name()),
+        format!("shadow tables = {} KiB", vm.shadow_tables >> 10),
         format!("tlb = {}", vm.tlb.name()),
         format!("halted = {}", vm.halted.name()),
         format!("autostart = {}", vm.autostart),

@@ -17,6 +17,7 @@ mod policy {
                 memory: 16 << 20,
                 asid: 1,
                 npt: true,
+                shadow_tables: 0,
                 halted_is_crash: false,
                 autostart: true,
                 restart: policy::Restart::Never,

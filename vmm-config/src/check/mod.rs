@@ -37,6 +37,8 @@ const CHECKS: &[Check] = &[
     vms::asids_suffice,
     vms::task_switches,
     vms::shadow_paging_keeps_its_exits,
+    vms::shadow_tables_are_for_shadow_paging,
+    vms::shadow_tables_are_sensible,
     vms::one_starts,
     vms::limit_has_restarts,
     vms::limit_is_counted,

@@ -150,6 +150,48 @@ pub(super) fn shadow_paging_keeps_its_exits(policy: &Policy, found: &mut Finding
     }
 }
 
+/// Memory for shadow tables is for a VM that has some.
+pub(super) fn shadow_tables_are_for_shadow_paging(policy: &Policy, found: &mut Findings<'_>) {
+    for vm in &policy.document.vms {
+        if let Some(tables) = vm.shadow_tables
+            && vm.npt.value
+        {
+            found
+                .add(
+                    &rules::SHADOW_TABLES_UNUSED,
+                    tables.span,
+                    format!("`{}` has nested paging", vm.name.value),
+                )
+                .help("add `npt = false`, or leave `shadow_tables` out");
+        }
+    }
+}
+
+/// Shadow tables are enough to run with, and not more than the VMM can number.
+pub(super) fn shadow_tables_are_sensible(policy: &Policy, found: &mut Findings<'_>) {
+    for vm in &policy.document.vms {
+        let Some(tables) = vm.shadow_tables else {
+            continue;
+        };
+        let bytes = tables.value;
+        let message = if !bytes.is_multiple_of(4 * KIB) {
+            format!("{} is not a whole number of tables", size(bytes))
+        } else if !limits::SHADOW_TABLES.contains(&bytes) {
+            let how = if bytes < *limits::SHADOW_TABLES.start() {
+                "little"
+            } else {
+                "much"
+            };
+            format!("{} is too {how} for shadow page tables", size(bytes))
+        } else {
+            continue;
+        };
+        found
+            .add(&rules::SHADOW_TABLES, tables.span, message)
+            .help("write a size from `256 KiB` to `255 MiB`, or leave it out for one that fits the memory");
+    }
+}
+
 /// There is something to run.
 pub(super) fn one_starts(policy: &Policy, found: &mut Findings<'_>) {
     let vms = &policy.document.vms;

@@ -13,7 +13,7 @@ use crate::words::{
 };
 use crate::written::{Image, IoRule, MsrRule, Said, Set, Vm};
 
-const KEYS: [&str; 24] = [
+const KEYS: [&str; 25] = [
     "name",
     "image",
     "protocol",
@@ -23,6 +23,7 @@ const KEYS: [&str; 24] = [
     "memory",
     "asid",
     "npt",
+    "shadow_tables",
     "intercepts",
     "devices",
     "halted",
@@ -60,6 +61,7 @@ impl Reader<'_, '_> {
             halted: Halted::End,
             autostart: At::new(true, header),
             restart: Restart::Never,
+            shadow_tables: None,
             restart_limit: None,
             weight: 1,
             counters: At::new(Counters::Totals, header),
@@ -100,6 +102,9 @@ impl Reader<'_, '_> {
                         .map(|asid| asid.map(|number| number as u32));
                 }
                 "npt" => replace(&mut vm.npt, self.flag(value)),
+                "shadow_tables" => {
+                    vm.shadow_tables = self.measure(value, "a size", "\"1 MiB\"", units::size);
+                }
                 "intercepts" => match value.get_ref() {
                     DeValue::Table(entries) => set = self.set(None, entries),
                     _ => set.extends = self.set_names(value),

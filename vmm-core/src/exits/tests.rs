@@ -10,6 +10,7 @@ mod msrs;
 mod ports;
 mod registers;
 mod rules;
+mod shadow_paging;
 mod stepping;
 mod waiting;
 
@@ -46,6 +47,7 @@ const QUIET: VmPolicy = VmPolicy {
     memory: MEMORY as u64,
     asid: 1,
     npt: true,
+    shadow_tables: 0,
     tlb: TlbFlush::Auto,
     cpu: CpuModel::Minimal,
     cpuid: &[],

@@ -1,9 +1,10 @@
 //! Nested page tables: guest-physical to host-physical (APM 15.25).
 //!
 //! A VM's memory is one piece, so the tables are the identity plus an offset: 2 MiB pages
-//! where they fit, 4 KiB pages for the rest. What is not mapped is not memory.
+//! where they fit, 1 GiB pages too if the CPU has them, 4 KiB pages for the rest. What is not
+//! mapped is not memory.
 
-use crate::addr::{Gpa, Hpa, LARGE_PAGE, PAGE};
+use crate::addr::{Gpa, HUGE_PAGE, Hpa, LARGE_PAGE, PAGE};
 
 const PRESENT: u64 = 1 << 0;
 const WRITABLE: u64 = 1 << 1;
@@ -29,10 +30,10 @@ pub trait TablePages {
 }
 
 /// Builds tables that map guest-physical `0..bytes` to `hpa..`; returns N_CR3. `None`, and
-/// every page given back, when the pages ran out.
-pub fn build(pages: &mut impl TablePages, hpa: Hpa, bytes: u64) -> Option<Hpa> {
+/// every page given back, when the pages ran out. `huge`: the CPU has pages of 1 GiB.
+pub fn build(pages: &mut impl TablePages, hpa: Hpa, bytes: u64, huge: bool) -> Option<Hpa> {
     let root = pages.allocate()?;
-    let filled = fill(pages, root, hpa, bytes);
+    let filled = fill(pages, root, hpa, bytes, huge);
     if filled.is_none() {
         free(pages, root);
     }
@@ -57,12 +58,13 @@ fn free_table(pages: &mut impl TablePages, table: Hpa, level: u32) {
 }
 
 /// Maps the memory in the tables at `root`; `None` when the pages ran out.
-fn fill(pages: &mut impl TablePages, root: Hpa, hpa: Hpa, bytes: u64) -> Option<()> {
+fn fill(pages: &mut impl TablePages, root: Hpa, hpa: Hpa, bytes: u64, huge: bool) -> Option<()> {
     let mut gpa = 0;
     while gpa < bytes {
-        let is_large =
-            bytes - gpa >= LARGE_PAGE && (gpa | (hpa.0 + gpa)).is_multiple_of(LARGE_PAGE);
-        let (level, size, flags) = if is_large {
+        let fits = |page: u64| bytes - gpa >= page && (gpa | (hpa.0 + gpa)).is_multiple_of(page);
+        let (level, size, flags) = if huge && fits(HUGE_PAGE) {
+            (3, HUGE_PAGE, RIGHTS | LARGE)
+        } else if fits(LARGE_PAGE) {
             (2, LARGE_PAGE, RIGHTS | LARGE)
         } else {
             (1, PAGE, RIGHTS)
@@ -74,7 +76,7 @@ fn fill(pages: &mut impl TablePages, root: Hpa, hpa: Hpa, bytes: u64) -> Option<
     Some(())
 }
 
-/// The entry of `level` (1: 4 KiB, 2: 2 MiB) for `gpa`, with the tables above it made.
+/// The entry of `level` (1: 4 KiB, 2: 2 MiB, 3: 1 GiB) for `gpa`, with the tables above it made.
 fn entry(pages: &mut impl TablePages, root: Hpa, gpa: Gpa, level: u32) -> Option<&mut u64> {
     let index = |level: u32| (gpa.0 >> (12 + 9 * (level - 1)) & 0x1ff) as usize;
     let mut table = root;
@@ -161,11 +163,11 @@ mod tests {
         /// All of the VM's memory is mapped, to the right place, and nothing else.
         #[test]
         fn exactly_the_vm_s_memory_is_mapped(
-            frames in 1u64..3000, base in 1u64..4, probes in proptest::collection::vec(0u64..(16 << 20), 50),
+            frames in 1u64..3000, base in 1u64..4, huge: bool, probes in proptest::collection::vec(0u64..(16 << 20), 50),
         ) {
             let (hpa, bytes) = (base * LARGE_PAGE, frames * PAGE);
             let mut pages = Pages::at_most(usize::MAX);
-            let root = build(&mut pages, Hpa(hpa), bytes).unwrap();
+            let root = build(&mut pages, Hpa(hpa), bytes, huge).unwrap();
             for gpa in probes.into_iter().chain([0, bytes - 1, bytes, bytes + PAGE, 1 << 47]) {
                 let expected = (gpa < bytes).then_some(hpa + gpa);
                 prop_assert_eq!(walk(&mut pages, root, gpa), expected);
@@ -176,7 +178,7 @@ mod tests {
         #[test]
         fn every_table_page_comes_back(frames in 1u64..3000, base in 1u64..4, most in 0usize..12) {
             let mut pages = Pages::at_most(most);
-            if let Some(root) = build(&mut pages, Hpa(base * LARGE_PAGE), frames * PAGE) {
+            if let Some(root) = build(&mut pages, Hpa(base * LARGE_PAGE), frames * PAGE, true) {
                 prop_assert!(pages.given_back.is_empty());
                 free(&mut pages, root);
             }
@@ -187,7 +189,30 @@ mod tests {
     #[test]
     fn large_pages_are_used_where_they_fit() {
         let mut pages = Pages::at_most(usize::MAX);
-        build(&mut pages, Hpa(LARGE_PAGE), 64 << 20);
+        build(&mut pages, Hpa(LARGE_PAGE), 64 << 20, true);
         assert_eq!(pages.tables.len(), 3, "root, pointers, directory");
+    }
+
+    #[test]
+    fn pages_of_1_gib_are_used_where_they_fit_and_the_cpu_has_them() {
+        let bytes = 2 * HUGE_PAGE + LARGE_PAGE + PAGE;
+        for (huge, tables) in [(true, 4), (false, 6)] {
+            let mut pages = Pages::at_most(usize::MAX);
+            let root = build(&mut pages, Hpa(HUGE_PAGE), bytes, huge).unwrap();
+            assert_eq!(
+                pages.tables.len(),
+                tables,
+                "root, pointers, directories, table"
+            );
+            for gpa in [0, HUGE_PAGE - 1, HUGE_PAGE, 2 * HUGE_PAGE, bytes - 1] {
+                assert_eq!(walk(&mut pages, root, gpa), Some(HUGE_PAGE + gpa));
+            }
+            assert_eq!(walk(&mut pages, root, bytes), None);
+            free(&mut pages, root);
+            assert!(pages.are_all_back());
+        }
+        let mut pages = Pages::at_most(usize::MAX);
+        build(&mut pages, Hpa(LARGE_PAGE), HUGE_PAGE, true);
+        assert_eq!(pages.tables.len(), 3, "not at a multiple of 1 GiB");
     }
 }

@@ -6,7 +6,7 @@ use intercepts::vmcb::control::{nested, vintr};
 use intercepts::vmcb::{Control, validate};
 use ledger::Book;
 
-use crate::addr::{Hpa, LARGE_PAGE, PAGE};
+use crate::addr::{HUGE_PAGE, Hpa, LARGE_PAGE, PAGE};
 use crate::devices::{Devices, UnixTime};
 use crate::exits;
 use crate::host::frames::Frames;
@@ -92,7 +92,8 @@ pub fn create(
     let mut vcpu = Vcpu::new(around.svm.nrip);
     vcpu.has_clean_bits = around.svm.clean_bits;
     vcpu.flush_by_asid = around.svm.flush_by_asid && policy.tlb != TlbFlush::All;
-    if fill_control(vcpu.control_mut(), policy, &memory, around.frames).is_none() {
+    let huge = has_huge_pages((around.cpuid)(0x8000_0001, 0));
+    if fill_control(vcpu.control_mut(), policy, &memory, huge, around.frames).is_none() {
         give_back(vcpu.control(), &memory, around.frames);
         return Err(too_little);
     }
@@ -161,7 +162,7 @@ fn put_on_shadow_tables(
     frames: &mut Frames,
 ) -> Result<(), TooLittleMemory> {
     let Instance { vcpu, vm } = instance;
-    let room = Room::for_memory(vm.memory.bytes());
+    let room = Room::new(vm.policy.shadow_tables, vm.memory.bytes());
     let too_little = TooLittleMemory {
         name: vm.policy.name,
         wanted: room.bytes(),
@@ -172,8 +173,7 @@ fn put_on_shadow_tables(
         .ok_or(too_little)?;
     let [sizes, ..] = vm.cpuid.leaf(0x8000_0008);
     let physical_bits = (sizes & 0xff).clamp(32, 52);
-    const PAGES_OF_1_GIB: u8 = 26;
-    let gigabyte = vm.cpuid.has_extended_edx(PAGES_OF_1_GIB);
+    let gigabyte = has_huge_pages(vm.cpuid.leaf(0x8000_0001));
     // SAFETY: the frames were free, end early enough, are mapped one to one, and are this VM's
     // until `destroy`.
     let shadow = unsafe { room.place(place, &vm.memory, physical_bits, gigabyte) };
@@ -213,9 +213,16 @@ fn free_or_say(frames: &mut Frames, start: Hpa, bytes: u64) {
     }
 }
 
+/// Whether a CPU with this leaf 8000_0001 has pages of 1 GiB.
+fn has_huge_pages([_, _, _, edx]: [u32; 4]) -> bool {
+    edx >> 26 & 1 != 0
+}
+
 /// `bytes` of zeroed memory that large nested pages can map.
 fn guest_memory(bytes: u64, frames: &mut Frames) -> Option<GuestMemory> {
-    let hpa = frames.alloc(bytes.checked_next_multiple_of(PAGE)?, LARGE_PAGE)?;
+    let whole = bytes.checked_next_multiple_of(PAGE)?;
+    let huge = (bytes >= HUGE_PAGE).then(|| frames.alloc(whole, HUGE_PAGE));
+    let hpa = huge.flatten().or_else(|| frames.alloc(whole, LARGE_PAGE))?;
     // SAFETY: the frames were free and are now this VM's alone.
     let mut memory = unsafe { GuestMemory::new(hpa, bytes) };
     memory.zero(crate::addr::Gpa(0), bytes)?;
@@ -227,6 +234,7 @@ fn fill_control(
     control: &mut Control,
     policy: &VmPolicy,
     memory: &GuestMemory,
+    huge: bool,
     frames: &mut Frames,
 ) -> Option<()> {
     (policy.init_vmcb)(control);
@@ -238,7 +246,8 @@ fn fill_control(
     control.msrpm_base_pa = msr_map_pa.0;
     control.vintr = vintr::V_INTR_MASKING;
     if control.nested_control & nested::NP_ENABLE != 0 {
-        control.nested_cr3 = npt::build(&mut FramePages(frames), memory.base(), memory.bytes())?.0;
+        let (base, bytes) = (memory.base(), memory.bytes());
+        control.nested_cr3 = npt::build(&mut FramePages(frames), base, bytes, huge)?.0;
     }
     Some(())
 }

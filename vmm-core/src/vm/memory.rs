@@ -181,11 +181,12 @@ impl GuestPage {
 pub(crate) mod tests {
     use super::*;
 
-    /// Guest memory of `bytes` bytes for tests of other modules; never freed.
+    /// Guest memory of `bytes` bytes for tests of other modules, whole pages; never freed.
     pub(crate) fn leaked(bytes: usize) -> GuestMemory {
-        let piece = Box::leak(vec![0u64; bytes / 8].into_boxed_slice());
+        let piece = Box::leak(vec![0u64; (bytes + PAGE as usize) / 8].into_boxed_slice());
+        let start = (piece.as_mut_ptr() as u64).next_multiple_of(PAGE);
         // SAFETY: the leaked box belongs to the value alone and lives forever.
-        unsafe { GuestMemory::new(Hpa(piece.as_mut_ptr() as u64), bytes as u64) }
+        unsafe { GuestMemory::new(Hpa(start), bytes as u64) }
     }
 
     #[test]

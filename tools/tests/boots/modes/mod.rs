@@ -6,6 +6,7 @@ mod pae;
 mod protected;
 mod pse;
 mod real;
+mod spaces;
 mod switches;
 mod toolbox;
 
@@ -20,6 +21,7 @@ trials![
     pae_runs_alike,
     long_mode_runs_alike,
     the_switches_between_all_of_them_run_alike,
+    a_thousand_address_spaces_run_in_the_tables_that_the_policy_gives,
     a_million_random_steps_through_paging_go_as_the_model_says,
 ];
 
@@ -29,11 +31,16 @@ fn runs_alike(kernel: &[u8], known: &[&str]) {
     for line in known {
         assert!(bare.iter().any(|said| said == line), "{line:?}: {bare:#?}");
     }
-    for npt in [true, false] {
-        let policy = POLICY.replace("#REST", &format!("npt = {npt}"));
-        let outcome = Boot::policy(&policy).kernel(kernel).run().ends_with(0);
-        assert_eq!(said_by("demo", &outcome), bare, "npt = {npt}");
+    for paging in ["npt = true", "npt = false"] {
+        says(kernel, paging, &bare);
     }
+}
+
+/// Fails unless the guest says these lines under a policy with this paging.
+fn says(kernel: &[u8], paging: &str, lines: &[String]) {
+    let policy = POLICY.replace("#REST", paging);
+    let outcome = Boot::policy(&policy).kernel(kernel).run().ends_with(0);
+    assert_eq!(said_by("demo", &outcome), lines, "{paging}");
 }
 
 fn real_mode_and_its_unreal_kin_run_alike() {
@@ -81,6 +88,14 @@ fn the_switches_between_all_of_them_run_alike() {
         &switches::kernel(),
         &["round 7: 11111111 22222222 33333333 44444444"],
     );
+}
+
+/// 64 tables: some dozen spaces at a time.
+fn a_thousand_address_spaces_run_in_the_tables_that_the_policy_gives() {
+    let lines = ["own page found 00000BB8", "sum 0016DD84"].map(str::to_string);
+    for paging in ["npt = true", "npt = false\nshadow_tables = \"256 KiB\""] {
+        says(&spaces::kernel(), paging, &lines);
+    }
 }
 
 fn a_million_random_steps_through_paging_go_as_the_model_says() {

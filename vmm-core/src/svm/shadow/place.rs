@@ -3,7 +3,7 @@
 
 use super::Shadow;
 use super::pool::{Frame, Page, Pool};
-use crate::addr::{Hpa, LARGE_PAGE, PAGE};
+use crate::addr::{Hpa, PAGE};
 use crate::host::span::Span;
 use crate::svm::npt::Table;
 use crate::vm::memory::GuestMemory;
@@ -25,12 +25,12 @@ impl Room {
     /// test is where it is.
     pub const END: Hpa = Hpa(if cfg!(test) { u64::MAX } else { 1 << 32 });
 
-    /// For a guest with this much memory: enough to map all of it twice, and then some.
-    pub fn for_memory(bytes: u64) -> Room {
-        let wanted = FEWEST_TABLES as u64 + 2 * bytes.div_ceil(LARGE_PAGE);
+    /// For so many bytes of tables, and a guest with this much memory.
+    pub fn new(tables: u64, memory: u64) -> Room {
+        let tables = (tables / PAGE) as usize;
         Room {
-            tables: (wanted as usize).min(MOST_TABLES),
-            frames: bytes.div_ceil(PAGE) as usize,
+            tables: tables.clamp(FEWEST_TABLES, MOST_TABLES),
+            frames: memory.div_ceil(PAGE) as usize,
         }
     }
 

@@ -1,10 +1,13 @@
 //! The shadow tables against the walk of the guest's own, for random tables and accesses.
 
+use std::collections::BTreeMap;
+
 use intercepts::vmcb::Save;
 use proptest::prelude::*;
 
 use super::*;
 use crate::addr::Hpa;
+use crate::svm::tlb::{self, Flush};
 use crate::vm::walk;
 
 const FRAMES: usize = 256;
@@ -77,6 +80,45 @@ fn cpu_walk(shadow: &Shadow, linear: u64, access: Access) -> Option<u64> {
             return (!forbidden).then_some(gpa);
         }
         table = pool.child(entry);
+    }
+}
+
+/// The CPU's TLB: what it may hold until VMRUN is told to flush it, by ASID and page.
+#[derive(Default)]
+struct Tlb(BTreeMap<(u32, u64), (u64, Access)>);
+
+/// The ASID of the guest, and one of somebody else.
+const ASID: u32 = 1;
+const OTHER: u32 = 2;
+
+impl Tlb {
+    /// What VMRUN does as TLB_CONTROL says (APM 15.16.1).
+    fn enter(&mut self, control: u8) {
+        match control {
+            0 => {}
+            1 => self.0.clear(),
+            3 | 7 => self.0.retain(|(asid, _), _| *asid != ASID),
+            other => panic!("TLB_CONTROL {other}"),
+        }
+    }
+
+    /// What a translation is that the TLB has, if it allows the access.
+    fn find(&self, linear: u64, how: Access) -> Option<u64> {
+        let (frame, allowed) = self.0.get(&(ASID, linear / PAGE))?;
+        let allows = allowed.write >= how.write && allowed.user >= how.user;
+        allows.then_some(frame * PAGE + linear % PAGE)
+    }
+
+    fn keep(&mut self, linear: u64, gpa: u64, how: Access) {
+        let page = self
+            .0
+            .entry((ASID, linear / PAGE))
+            .or_insert((gpa / PAGE, how));
+        let wider = |a: Access, b: Access| a.write >= b.write && a.user >= b.user;
+        // A page that is walked anew has the rights of that walk.
+        if page.0 != gpa / PAGE || wider(how, page.1) {
+            *page = (gpa / PAGE, how);
+        }
     }
 }
 
@@ -222,6 +264,14 @@ fn write_entry(
 }
 
 fn guest_and_shadow_agree(kind: Kind, steps: &[Step], tables: usize) {
+    for by_asid in [false, true] {
+        with_a_tlb(kind, steps, tables, by_asid);
+    }
+}
+
+/// The CPU has a TLB that forgets only what it is told to, with or without FlushByASID.
+fn with_a_tlb(kind: Kind, steps: &[Step], tables: usize, by_asid: bool) {
+    let mut tlb = Tlb::default();
     let (mut shadow, mut memory) = machine(tables);
     let mut guest = registers(kind, 0x1000, true);
     shadow.activate(&memory, guest);
@@ -235,7 +285,13 @@ fn guest_and_shadow_agree(kind: Kind, steps: &[Step], tables: usize) {
                 };
                 let linear = address(kind, page);
                 let expected = expected(guest, &memory, linear, how);
-                let found = access(&mut shadow, &mut memory, linear, how);
+                let found = match tlb.find(linear, how) {
+                    Some(gpa) => Outcome::At(gpa),
+                    None => access(&mut shadow, &mut memory, linear, how),
+                };
+                if let Outcome::At(gpa) = found {
+                    tlb.keep(linear, gpa, how);
+                }
                 // A table outside guest memory, which the reference takes as not present.
                 let is_lost = matches!(expected, Outcome::Fault(error) if error & 1 == 0)
                     && found == Outcome::Outside;
@@ -261,10 +317,21 @@ fn guest_and_shadow_agree(kind: Kind, steps: &[Step], tables: usize) {
             }
         }
         holds_together(&shadow);
+        let flush = if shadow.take_stale() {
+            Flush::All
+        } else {
+            Flush::Nothing
+        };
+        tlb.0.insert((OTHER, 0), (0, Access::of(0)));
+        tlb.enter(tlb::control(flush, by_asid));
+        let spares_the_other = by_asid || flush == Flush::Nothing;
+        assert_eq!(tlb.0.contains_key(&(OTHER, 0)), spares_the_other);
     }
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn tables_of_two_levels_mean_what_the_guest_wrote(steps in steps()) {
         guest_and_shadow_agree(Kind::TwoLevel, &steps, TABLES_ENOUGH);
@@ -285,6 +352,71 @@ proptest! {
     fn an_exhausted_pool_begins_anew_and_still_agrees(steps in steps()) {
         guest_and_shadow_agree(Kind::Long, &steps, 5);
         guest_and_shadow_agree(Kind::TwoLevel, &steps, 4);
+    }
+}
+
+/// One thing that a guest without sense does.
+#[derive(Clone, Debug)]
+enum Nonsense {
+    Registers(u64, u64, u64, u64),
+    Access(u64, u32),
+    Invlpg(u64),
+    Write(u64, u64),
+}
+
+fn nonsense() -> impl Strategy<Value = Nonsense> {
+    // Addresses in memory, and any.
+    let address = prop_oneof![0..FRAMES as u64 * PAGE, any::<u64>()];
+    let entry = prop_oneof![any::<u64>(), 0..FRAMES as u64 * PAGE];
+    let cr0 = prop_oneof![any::<u64>(), Just(CR0_PG | 1)];
+    let efer = prop_oneof![any::<u64>(), Just(walk::EFER_LMA)];
+    prop_oneof![
+        1 => (cr0, address.clone(), any::<u64>(), efer)
+            .prop_map(|(cr0, cr3, cr4, efer)| Nonsense::Registers(cr0, cr3, cr4, efer)),
+        4 => (address.clone(), any::<u32>()).prop_map(|(at, how)| Nonsense::Access(at, how)),
+        1 => address.prop_map(Nonsense::Invlpg),
+        3 => (0..FRAMES as u64 * PAGE / 8, entry).prop_map(|(at, entry)| Nonsense::Write(at * 8, entry)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Memory full of random entries, any registers, any address: each access is mapped or told,
+    /// at once, and no entry leads out of guest memory.
+    #[test]
+    fn no_table_and_no_register_leads_astray(
+        seed: u64, tables in 5usize..TABLES_ENOUGH, steps in proptest::collection::vec(nonsense(), 1..200),
+    ) {
+        let (mut shadow, mut memory) = machine(tables);
+        let mut random = seed | 1;
+        for place in (0..FRAMES as u64 * PAGE).step_by(8) {
+            random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            // Mostly present, mostly in memory.
+            let entry = if random >> 62 == 0 { random } else { random >> 20 & 0xf_f0ff | 1 };
+            memory.write(Gpa(place), &entry.to_le_bytes());
+        }
+        shadow.activate(&memory, Registers::default());
+        for step in steps {
+            match step {
+                Nonsense::Registers(cr0, cr3, cr4, efer) => {
+                    shadow.activate(&memory, Registers { cr0, cr3, cr4, efer });
+                }
+                Nonsense::Access(linear, error) => {
+                    let how = Access { fetch: false, ..Access::of(error) };
+                    // It panics if the same fault comes again and again.
+                    access(&mut shadow, &mut memory, linear, how);
+                }
+                Nonsense::Invlpg(linear) => shadow.invalidate(&memory, linear),
+                Nonsense::Write(at, entry) => {
+                    memory.take_written();
+                    memory.write(Gpa(at), &entry.to_le_bytes());
+                    let written = memory.take_written().unwrap();
+                    prop_assert!(shadow.wrote(&memory, written));
+                }
+            }
+            holds_together(&shadow);
+        }
     }
 }
 

@@ -17,6 +17,7 @@ const POLICY: VmPolicy = VmPolicy {
     memory: 2 * LARGE_PAGE + 3 * PAGE,
     asid: 1,
     npt: true,
+    shadow_tables: 0,
     halted_is_crash: false,
     autostart: true,
     restart: Restart::Always,
@@ -37,6 +38,7 @@ const POLICY: VmPolicy = VmPolicy {
 
 const SHADOWED: VmPolicy = VmPolicy {
     npt: false,
+    shadow_tables: 64 * PAGE,
     init_vmcb: |_| (),
     ..POLICY
 };
@@ -88,7 +90,7 @@ fn a_thousand_lives_leak_nothing_and_each_begins_with_zeroes() {
 #[test]
 fn a_start_that_fails_gives_back_what_it_took() {
     let enough = 2 * LARGE_PAGE + 16 * PAGE;
-    let shadows = Room::for_memory(POLICY.memory).bytes();
+    let shadows = Room::new(SHADOWED.shadow_tables, POLICY.memory).bytes();
     for (policy, enough) in [(&POLICY, enough), (&SHADOWED, enough + shadows)] {
         let mut results = Vec::new();
         for bytes in (POLICY.memory..enough).step_by(PAGE as usize) {

@@ -1,0 +1,151 @@
+//! Registers of a VM under shadow paging: any value that the guest writes.
+
+use intercepts::vmcb::validate;
+use proptest::prelude::*;
+
+use super::*;
+use crate::svm::shadow::Room;
+
+static BY_THE_VMM: Dispatch = Dispatch::empty()
+    .with(ExitCode::Cr0Write, cr::emulate)
+    .with(ExitCode::Cr3Write, cr::emulate)
+    .with(ExitCode::Cr4Write, cr::emulate)
+    .with(ExitCode::Cr3Read, cr::emulate)
+    .with(ExitCode::Invlpg, invlpg::emulate)
+    .with(ExitCode::Msr, msr::emulate);
+
+static SHADOWED: VmPolicy = VmPolicy {
+    npt: false,
+    dispatch: &BY_THE_VMM,
+    ..QUIET
+};
+
+const EFER: u64 = 0xc000_0080;
+const EFER_SVME: u64 = 1 << 12;
+
+/// A VM on shadow tables, in flat 32-bit protected mode.
+fn shadowed() -> Instance {
+    let mut instance = guest(&SHADOWED, &[]);
+    let room = Room::new(64 * 4096, MEMORY as u64);
+    let tables = leaked(room.bytes() as usize);
+    // SAFETY: the piece is leaked, page-aligned and nobody else's; no CPU has it in CR3.
+    let shadow = unsafe { room.place(tables.base(), &instance.vm.memory, 40, true) };
+    let Instance { vcpu, vm } = &mut instance;
+    vcpu.control_mut().guest_asid = 1;
+    vmcb::set_intercept(vcpu.control_mut(), ExitCode::Vmrun, true);
+    crate::exits::shadow::begin(vcpu, vm, shadow);
+    instance
+}
+
+/// The guest executes this code, which takes this exit.
+fn executes(instance: &mut Instance, code: &[u8], exit: ExitCode) {
+    let Instance { vcpu, vm } = instance;
+    vm.memory.write(Gpa(CODE), code).unwrap();
+    vm.memory.take_written();
+    vcpu.forget_code_page();
+    vcpu.save_mut().rip = CODE;
+    vcpu.inject(Event::NONE);
+    vcpu.control_mut().exit_code = exit as u64;
+    dispatch::<true>(instance);
+}
+
+/// A write of one of the registers that decide how the guest pages.
+#[derive(Clone, Copy, Debug)]
+enum Write {
+    Cr0(u32),
+    Cr3(u32),
+    Cr4(u32),
+    Efer(u64),
+}
+
+fn write() -> impl Strategy<Value = Write> {
+    const CR0: u32 = 0x8001_0033;
+    prop_oneof![
+        any::<u32>().prop_map(|value| Write::Cr0(value & CR0 | 1)),
+        any::<u32>().prop_map(Write::Cr0),
+        any::<u32>().prop_map(Write::Cr3),
+        any::<u32>().prop_map(|value| Write::Cr4(value & 0x6bf)),
+        any::<u32>().prop_map(Write::Cr4),
+        any::<u64>().prop_map(|value| Write::Efer(value & 0x901)),
+        any::<u64>().prop_map(Write::Efer),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever it is, the guest gets a fault or has what it wrote, and VMRUN takes what the CPU
+    /// gets; or the VM has ended, since its tables no longer lead to its code.
+    #[test]
+    fn any_register_is_refused_or_read_back_and_vmrun_takes_the_rest(
+        writes in proptest::collection::vec(write(), 1..30),
+    ) {
+        let mut instance = shadowed();
+        for write in writes {
+            let vcpu = &mut instance.vcpu;
+            vcpu.save_mut().rax = match write {
+                Write::Cr0(value) | Write::Cr3(value) | Write::Cr4(value) => value.into(),
+                Write::Efer(value) => value & 0xffff_ffff,
+            };
+            if let Write::Efer(value) = write {
+                vcpu.gprs.rcx = EFER;
+                vcpu.gprs.rdx = value >> 32;
+                vcpu.control_mut().exit_info1 = 1;
+            }
+            let (code, exit): (&[u8], _) = match write {
+                Write::Cr0(_) => (&[0x0f, 0x22, 0xc0], ExitCode::Cr0Write),
+                Write::Cr3(_) => (&[0x0f, 0x22, 0xd8], ExitCode::Cr3Write),
+                Write::Cr4(_) => (&[0x0f, 0x22, 0xe0], ExitCode::Cr4Write),
+                Write::Efer(_) => (&[0x0f, 0x30], ExitCode::Msr),
+            };
+            executes(&mut instance, code, exit);
+            let Instance { vcpu, vm } = &mut instance;
+            if vm.end.is_some() {
+                break;
+            }
+            // The root is in the test's heap, wherever that is.
+            prop_assert_eq!(validate(vcpu.vmcb(), 1 << 52).err(), None, "{:?}", write);
+            let Some(shadow) = &vm.shadow else { unreachable!() };
+            if !vcpu.control().event_injection.is_valid() {
+                let guest = shadow.guest();
+                const KEPT: u64 = 0xe005_002f;
+                match write {
+                    Write::Cr0(value) => prop_assert_eq!(guest.cr0 & KEPT, u64::from(value) & KEPT),
+                    Write::Cr3(value) => prop_assert_eq!(guest.cr3, u64::from(value)),
+                    Write::Cr4(value) => prop_assert_eq!(guest.cr4, u64::from(value)),
+                    Write::Efer(value) => {
+                        let own = crate::vm::walk::EFER_LMA | EFER_SVME;
+                        prop_assert_eq!(guest.efer & !own, value & !own);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The CPU has the shadow root; the guest has what it wrote.
+#[test]
+fn cr3_reads_as_it_was_written() {
+    let mut instance = shadowed();
+    instance.vcpu.save_mut().rax = 0x7018;
+    executes(&mut instance, &[0x0f, 0x22, 0xd8], ExitCode::Cr3Write);
+    instance.vcpu.save_mut().rax = 0;
+    executes(&mut instance, &[0x0f, 0x20, 0xd8], ExitCode::Cr3Read);
+    assert_eq!(instance.vcpu.save().rax, 0x7018);
+    assert_ne!(instance.vcpu.save().cr3, 0x7018);
+}
+
+/// What lies outside is told as nested paging tells it.
+#[test]
+fn a_reach_beyond_memory_is_a_nested_page_fault() {
+    let mut instance = shadowed();
+    let control = instance.vcpu.control_mut();
+    control.exit_info1 = 0b10;
+    control.exit_info2 = 0x7654_3210;
+    control.exit_code = ExitCode::ExceptionPf as u64;
+    dispatch::<true>(&mut instance);
+    let control = instance.vcpu.control();
+    assert_eq!(control.exit_code, ExitCode::Npf as u64);
+    assert_eq!(control.exit_info2, 0x7654_3210);
+    assert_eq!(instance.vm.stats.slot, slot(ExitCode::Npf as u64));
+}
