@@ -130,8 +130,8 @@ impl<'l> Reader<'l> {
         let key = match line.split_once(':')?.0 {
             "halted_is_crash" => "halted",
             key @ ("name" | "protocol" | "cmdline" | "initrd" | "modules" | "memory" | "asid"
-            | "npt" | "shadow_tables" | "tlb" | "devices" | "autostart" | "restart" | "restart_limit"
-            | "weight" | "counters" | "cpu" | "ticks") => key,
+            | "npt" | "shadow_tables" | "tlb" | "devices" | "autostart" | "restart"
+            | "restart_limit" | "weight" | "counters" | "cpu" | "ticks") => key,
             _ => return None,
         };
         Some(self.key(&vm.origins, key))

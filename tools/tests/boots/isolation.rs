@@ -10,6 +10,8 @@ use crate::tiny_guest::{power_off, tiny_guest};
 trials![
     a_guest_that_writes_every_address_reaches_nothing_under_nested_paging,
     a_guest_that_writes_every_address_reaches_nothing_under_shadow_paging,
+    random_tables_and_registers_harm_nobody_under_nested_paging,
+    random_tables_and_registers_harm_nobody_under_shadow_paging,
 ];
 
 /// A witness, which has the keyboard, and a guest that gets #GP for what is not its memory.
@@ -227,6 +229,106 @@ fn wild() -> Vec<u8> {
     })
 }
 
+/// Random page tables under a first entry that keeps the guest's code where it is, random values
+/// for the registers that paging is made of, random accesses: always the same.
+fn nonsense() -> Vec<u8> {
+    use crate::modes::toolbox::{
+        PAE, PG, PSE, START, WP, clear_cr0, code, kernel, poke, set_cr0, set_efer, set_tables,
+        try_to,
+    };
+    const ROUNDS: i32 = 200;
+    const ACCESSES: u32 = 32;
+    /// The two-level directory, PAE's pointers, and their directory.
+    const ROOTS: u32 = 0x5_0000;
+    let [two_levels, pointers, directory] = [0, 1, 2].map(|number| ROOTS + number * 0x1000);
+    /// Where tables are looked for, full of entries that lead from here to beyond memory.
+    const TABLES: u32 = 8 * MIB;
+    // EDI is the state, EAX the number.
+    let random = |a: &mut CodeAssembler| {
+        a.imul_3(edi, edi, 1_664_525)?;
+        a.add(edi, 1_013_904_223)?;
+        a.mov(eax, edi)?;
+        a.rol(eax, 13)
+    };
+    let entry = |a: &mut CodeAssembler| {
+        random(a)?;
+        a.and(eax, 0x017f_ffff)?;
+        a.or(eax, TABLES)
+    };
+    kernel(vec![code(32, START, START, |a| {
+        let mut round = a.create_label();
+        a.mov(edi, 0x5eed)?;
+        for (first, end) in [(ROOTS, ROOTS + 0x3000), (TABLES, TABLES + MIB)] {
+            for_each(a, first, end, 8, |a| {
+                entry(a)?;
+                a.mov(dword_ptr(esi), eax)?;
+                a.mov(dword_ptr(esi + 4), 0)
+            })?;
+        }
+        for (place, safe) in [
+            (two_levels, 0x83),
+            (pointers, directory | 1),
+            (pointers + 8, TABLES | 1),
+            (pointers + 16, (TABLES + 0x1000) | 1),
+            (pointers + 24, (TABLES + 0x2000) | 1),
+            (directory, 0x83),
+            (directory + 8, 0x20_0083),
+        ] {
+            poke(a, place, safe)?;
+        }
+        a.mov(dword_ptr(0x6000), ROUNDS)?;
+        a.set_label(&mut round)?;
+        for (cr4_value, in_use) in [
+            (PSE | 0x80, two_levels), // PGE
+            (PSE, two_levels),
+            (PAE, pointers),
+        ] {
+            // Anything, while it does not count.
+            random(a)?;
+            try_to(a, |a| a.mov(cr3, eax))?;
+            random(a)?;
+            a.and(eax, 0x6ff)?;
+            try_to(a, |a| a.mov(cr4, eax))?;
+            random(a)?;
+            a.xor(edx, edx)?;
+            a.mov(ecx, 0xc000_0080u32)?;
+            try_to(a, |a| a.wrmsr())?;
+            random(a)?;
+            a.or(eax, 1)?;
+            // QUIRK: QEMU 7.2 lets a guest set NW without CD, and VMRUN then refuses it.
+            a.and(eax, 0x1fff_ffff)?;
+            try_to(a, |a| a.mov(cr0, eax))?;
+            clear_cr0(a, 0x6001_000e)?;
+            set_efer(a, 0)?;
+            set_tables(a, cr4_value, in_use)?;
+            set_cr0(a, PG)?;
+            for_each(a, 0, ACCESSES, 1, |a| {
+                random(a)?;
+                a.or(eax, 4 * MIB)?;
+                try_to(a, |a| a.invlpg(ptr(eax)))?;
+                try_to(a, |a| a.mov(ebx, dword_ptr(eax)))?;
+                a.mov(ecx, eax)?;
+                entry(a)?;
+                try_to(a, |a| a.mov(dword_ptr(ecx), eax))
+            })?;
+            a.mov(eax, cr0)?;
+            a.xor(eax, WP)?;
+            a.mov(cr0, eax)?;
+            clear_cr0(a, PG)?;
+            // Another entry, for a table that may be in use.
+            entry(a)?;
+            a.mov(ecx, eax)?;
+            a.and(ecx, 0x000f_fff8)?;
+            random(a)?;
+            a.or(eax, TABLES)?;
+            a.mov(dword_ptr(ecx + TABLES), eax)?;
+        }
+        a.dec(dword_ptr(0x6000))?;
+        a.jnz(round)?;
+        power_off(a)
+    })])
+}
+
 /// Boots the two, with the VMM's drill on; the witness looks once the wild guest has ended.
 fn beside_a_witness(npt: bool, wild: &[u8]) -> Outcome {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -246,6 +348,21 @@ fn reaches_nothing(npt: bool) {
         .ends_with(0)
         .shows("witness: power-off")
         .shows("code and constants: as they were");
+}
+
+fn harms_nobody(npt: bool) {
+    beside_a_witness(npt, &nonsense())
+        .ends_with(0)
+        .shows("witness: power-off")
+        .shows("code and constants: as they were");
+}
+
+fn random_tables_and_registers_harm_nobody_under_nested_paging() {
+    harms_nobody(true);
+}
+
+fn random_tables_and_registers_harm_nobody_under_shadow_paging() {
+    harms_nobody(false);
 }
 
 fn a_guest_that_writes_every_address_reaches_nothing_under_nested_paging() {

@@ -300,6 +300,19 @@ proptest! {
     }
 }
 
+/// What a compiler has written, from any byte of it on: this very program.
+#[test]
+fn iced_agrees_on_compiled_code() {
+    let file = std::env::current_exe().and_then(std::fs::read).unwrap();
+    let program = xmas_elf::ElfFile::new(&file).unwrap();
+    let text = program.find_section_by_name(".text").unwrap();
+    let code = text.raw_data(&program);
+    let step = (code.len() / 100_000).max(1);
+    for bytes in code.windows(18).step_by(step) {
+        agree(bytes);
+    }
+}
+
 /// Every ModRM byte of the two groups that have memory operands, with each SIB byte.
 #[test]
 fn iced_agrees_on_every_modrm_and_sib() {

@@ -8,7 +8,7 @@ mod pse;
 mod real;
 mod spaces;
 mod switches;
-mod toolbox;
+pub mod toolbox;
 
 use crate::harness::{Boot, trials};
 use crate::in_a_vm::{POLICY, said, said_by};
