@@ -9,6 +9,7 @@
 //!   did not ask for has address 0.
 //! - [`Totals`], [`Times`] and [`Details`] are the books. The first two are indexed by
 //!   [`intercepts::slot`] of the exit code.
+//! - A ring of [`Entry`] holds the last exits of a VM that is traced.
 //!
 //! Addresses are physical. [`VERSION`] changes with any of this.
 
@@ -17,6 +18,7 @@
 mod details;
 mod times;
 mod totals;
+mod trace;
 
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
@@ -24,6 +26,7 @@ use core::sync::atomic::Ordering::Relaxed;
 pub use details::{Detail, Details, PLACES, Row, Subject};
 pub use times::{BUCKETS, Time, Times, bucket};
 pub use totals::{Total, Totals};
+pub use trace::{Entry, Progress, Ring};
 
 /// `TOLLGATE`, little-endian.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"TOLLGATE");
@@ -121,6 +124,12 @@ pub struct Account {
     pub times: Number,
     /// Where its [`Details`] are.
     pub details: Number,
+    /// Where its ring's [`Progress`] is.
+    pub progress: Number,
+    /// Where its ring's first [`Entry`] is.
+    pub ring: Number,
+    /// How many entries the ring has: a power of two.
+    pub ring_entries: Number,
 }
 
 impl Account {
@@ -134,6 +143,9 @@ impl Account {
             totals: Number::new(0),
             times: Number::new(0),
             details: Number::new(0),
+            progress: Number::new(0),
+            ring: Number::new(0),
+            ring_entries: Number::new(0),
         }
     }
 
@@ -204,7 +216,7 @@ mod tests {
     fn the_layout_is_that_of_version_1() {
         assert_eq!(VERSION, 1);
         assert_eq!(offset_of!(Ledger, accounts), 0x28);
-        assert_eq!(size_of::<Account>(), 0x50);
+        assert_eq!(size_of::<Account>(), 0x68);
         assert_eq!(offset_of!(Account, state), 0x20);
         assert_eq!(offset_of!(Account, run_cycles), 0x30);
         assert_eq!(offset_of!(Account, totals), 0x38);
@@ -214,6 +226,7 @@ mod tests {
         assert_eq!(offset_of!(Time, buckets), 0x10);
         assert_eq!(size_of::<Time>(), 0x10 + 8 * BUCKETS);
         assert_eq!(size_of::<Row>(), 0x20);
+        assert_eq!(size_of::<Entry>(), 0x40);
         assert_eq!(offset_of!(Details, rows), 0x10);
     }
 

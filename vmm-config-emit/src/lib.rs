@@ -89,6 +89,7 @@ fn vm_policy(index: usize, vm: &Vm, file: &str) -> TokenStream {
     let weight = rules::decimal(vm.weight);
     let counters = variant(vm.counters);
     let ticks = variant(vm.ticks);
+    let trace = rules::decimal(vm.trace);
     let devices = devices(vm);
     let init = vmcb::name(index);
     let dispatch = dispatch::name(index);
@@ -116,6 +117,7 @@ fn vm_policy(index: usize, vm: &Vm, file: &str) -> TokenStream {
             weight: #weight,
             counters: policy::Counters::#counters,
             ticks: policy::Ticks::#ticks,
+            trace: #trace,
             tlb: #tlb,
             cpu: policy::CpuModel::#cpu,
             cpuid: &[#(#cpuid),*],

@@ -131,7 +131,7 @@ impl<'l> Reader<'l> {
             "halted_is_crash" => "halted",
             key @ ("name" | "protocol" | "cmdline" | "initrd" | "modules" | "memory" | "asid"
             | "npt" | "shadow_tables" | "tlb" | "devices" | "autostart" | "restart"
-            | "restart_limit" | "weight" | "counters" | "cpu" | "ticks") => key,
+            | "restart_limit" | "weight" | "counters" | "trace" | "cpu" | "ticks") => key,
             _ => return None,
         };
         Some(self.key(&vm.origins, key))

@@ -95,6 +95,7 @@ impl Page<'_, '_> {
             ("weight", vm.weight.to_string()),
             ("counters", format!("{:?}", vm.counters.name())),
             ("ticks", format!("{:?}", vm.ticks.name())),
+            ("trace", vm.trace.to_string()),
             ("tsc_offset", vm.tsc_offset.to_string()),
         ] {
             self.key(key, &value, &vm.origins)?;

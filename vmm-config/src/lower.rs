@@ -142,6 +142,7 @@ fn vm(
         weight: written.weight,
         counters: written.counters.value,
         ticks: written.ticks,
+        trace: written.trace,
         tsc_offset: written.tsc_offset,
         tlb: written.tlb.value,
         cpu: written.cpu,

@@ -88,6 +88,8 @@ pub struct Vm {
     pub counters: Counters,
     /// What becomes of timer ticks that came while others ran.
     pub ticks: Ticks,
+    /// How many of the last exits are kept one by one; 0: none.
+    pub trace: u32,
     /// Added to the TSC that the guest reads, in ticks.
     pub tsc_offset: i64,
     /// What is flushed from the TLB when a translation changes.

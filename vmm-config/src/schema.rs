@@ -221,6 +221,13 @@ fn vm() -> Value {
                 ),
             ),
             (
+                "trace",
+                described(
+                    "How many of its last exits are kept one by one, for when it ends",
+                    json!({ "type": "integer", "minimum": 0, "maximum": 65536 }),
+                ),
+            ),
+            (
                 "tsc_offset",
                 described(
                     "Added to the TSC that the guest reads, in ticks",

@@ -215,6 +215,8 @@ pub struct Vm {
     pub counters: At<Counters>,
     /// `ticks`.
     pub ticks: Ticks,
+    /// `trace`.
+    pub trace: u32,
     /// `tsc_offset`, in ticks.
     pub tsc_offset: i64,
     /// `tlb`.

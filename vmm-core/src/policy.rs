@@ -67,6 +67,8 @@ pub struct VmPolicy {
     pub counters: Counters,
     /// What becomes of timer ticks that came while others ran.
     pub ticks: Ticks,
+    /// How many of the last exits are kept one by one; 0: none.
+    pub trace: u32,
     /// What is flushed from the TLB when a translation of the guest has changed.
     pub tlb: TlbFlush,
     /// The CPU that it sees.

@@ -11,6 +11,9 @@ use crate::build;
 use crate::failure::{Result, Status};
 use crate::image::{self, MakeImage};
 use crate::lab::compare::{self, Compare};
+use crate::lab::sweep::{self, Sweep};
+use crate::lab::top::{self, Top};
+use crate::lab::trace::{self, ShowTrace};
 use crate::policy::check::{self, Check};
 use crate::policy::diff::{self, Diff};
 use crate::policy::expand::{self, Expand};
@@ -50,6 +53,9 @@ enum Command {
     Expand(Expand),
     Diff(Diff),
     Compare(Compare),
+    Sweep(Sweep),
+    Trace(ShowTrace),
+    Top(Top),
     Explain(Explain),
     Matrix(Matrix),
     VmcbDocs(VmcbDocs),
@@ -106,6 +112,9 @@ fn perform(command: &Command) -> Result<Status> {
         Command::Expand(command) => expand::run(&workspace, command),
         Command::Diff(command) => diff::run(&workspace, command),
         Command::Compare(command) => compare::run(&workspace, command),
+        Command::Sweep(command) => sweep::run(&workspace, command),
+        Command::Trace(command) => trace::run(command),
+        Command::Top(command) => top::run(command),
         Command::Explain(command) => explain::run(command),
         Command::Matrix(command) => matrix::run(&workspace, command),
         Command::VmcbDocs(command) => vmcb_docs::run(&workspace, command),

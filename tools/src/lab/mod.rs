@@ -6,3 +6,6 @@
 pub mod compare;
 mod html;
 pub mod measure;
+pub mod sweep;
+pub mod top;
+pub mod trace;

@@ -131,6 +131,7 @@ fn facts(vm: &Vm) -> Vec<String> {
         format!("weight = {}", vm.weight),
         format!("counters = {}", vm.counters.name()),
         format!("ticks = {}", vm.ticks.name()),
+        format!("trace = {}", vm.trace),
         format!("devices = {}", devices.join(" ")),
     ];
     lines.extend(vm.initrd.iter().map(|file| format!("initrd = {file}")));

@@ -47,6 +47,7 @@ pub fn run(workspace: &Workspace, command: &RunGuest) -> Result<Status> {
         program,
         cpu: "max",
         memory_mib: MEMORY_MIB,
+        shared: None,
         medium: Medium::Kernel {
             file: kernel,
             cmdline: command.cmdline.clone(),

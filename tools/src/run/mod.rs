@@ -26,6 +26,7 @@ pub mod session;
 pub mod signals;
 pub mod terminal;
 pub mod text;
+pub mod trace;
 pub mod vmm;
 pub mod vnc;
 

@@ -1,5 +1,7 @@
 //! `cargo run-qemu`: the VMM with its policy in QEMU, and the guests in it.
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 
 use super::options::Options;
@@ -34,6 +36,11 @@ pub struct RunQemu {
     /// Have the disc's image on a USB stick
     #[arg(long)]
     stick: bool,
+
+    /// Keep the machine's memory in FILE, where `cargo vmm top FILE` sees what happens in it; a
+    /// memory file system such as /dev/shm is the place for it
+    #[arg(long, value_name = "FILE")]
+    share: Option<PathBuf>,
 
     #[command(flatten)]
     options: Options,
@@ -99,6 +106,7 @@ pub fn run(workspace: &Workspace, command: &RunQemu) -> Result<Status> {
         cpu,
         memory_mib: prepared.policy.machine_mib(&modules)?
             + if command.uefi { UEFI_MIB } else { 0 },
+        shared: command.share.as_deref().map(shared_file).transpose()?,
         medium,
         firmware: if command.uefi {
             Firmware::Uefi
@@ -130,6 +138,18 @@ fn words(prepared: &Prepared, options: &Options) -> String {
     let words = [Some(prepared.words.clone()), until];
     let words = words.into_iter().flatten().filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join(" ")
+}
+
+/// A file that did not exist, or is empty: what is in another would be lost.
+fn shared_file(file: &Path) -> Result<PathBuf> {
+    match file.metadata() {
+        Ok(data) if !data.is_file() || data.len() != 0 => Err(Failure::bad_input(format!(
+            "--share: {} exists; remove it, or name another file",
+            file.display()
+        ))),
+        _ => std::path::absolute(file)
+            .map_err(|error| Failure::bad_input(format!("--share: {}: {error}", file.display()))),
+    }
 }
 
 /// What UEFI keeps for itself.

@@ -64,6 +64,8 @@ pub struct Launch {
     pub cpu: &'static str,
     /// Its memory.
     pub memory_mib: u64,
+    /// The file that holds its memory, for others to read; none: nobody else sees it.
+    pub shared: Option<PathBuf>,
     /// What it boots.
     pub medium: Medium,
     /// What boots it.
@@ -94,7 +96,18 @@ impl Launch {
         let mut option = |name: &str, value: &dyn AsRef<OsStr>| {
             arguments.extend([name.into(), value.as_ref().to_os_string()]);
         };
-        option("-machine", &"pc");
+        match &self.shared {
+            None => option("-machine", &"pc"),
+            Some(file) => {
+                let file = file.to_string_lossy().replace(',', ",,");
+                let size = self.memory_mib;
+                option(
+                    "-object",
+                    &format!("memory-backend-file,id=ram,size={size}M,mem-path={file},share=on"),
+                );
+                option("-machine", &"pc,memory-backend=ram");
+            }
+        }
         option("-accel", &"tcg");
         option("-cpu", &self.cpu);
         option("-m", &format!("{}M", self.memory_mib));
@@ -254,6 +267,7 @@ mod tests {
             program: "qemu".into(),
             cpu: "max",
             memory_mib: 128,
+            shared: None,
             medium: kernel(Vec::new()),
             firmware: Firmware::Bios,
             display: Display::None,

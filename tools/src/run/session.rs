@@ -282,9 +282,20 @@ impl Session {
             return;
         }
         let mut line = &self.emulator.lines.from_com1;
-        let end = Instant::now() + PATIENCE;
+        let mut end = Instant::now() + PATIENCE;
         let mut unread = [0; 4096];
-        while let Some(left) = end.checked_duration_since(Instant::now()) {
+        let com2 = &self.emulator.lines.com2;
+        let sent = || com2.metadata().map_or(0, |data| data.len());
+        let mut known = sent();
+        loop {
+            let Some(left) = end.checked_duration_since(Instant::now()) else {
+                // A trace takes its time.
+                if sent() == known {
+                    return;
+                }
+                (end, known) = (Instant::now() + PATIENCE, sent());
+                continue;
+            };
             let patience = PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::ZERO);
             let mut lines = [PollFd::new(line.as_fd(), PollFlags::POLLIN)];
             if poll(&mut lines, patience).is_ok_and(|ready| ready > 0) {

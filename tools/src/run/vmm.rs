@@ -1,10 +1,12 @@
 //! What every run of the VMM has, whatever emulates the machine: a policy, guests, a report.
 
 use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
+use vmm_config::Lowered;
 use vmm_config::words::{Counters, Word};
 
 use super::options::{config_file, existing};
@@ -12,8 +14,10 @@ use super::outcome::{Ending, Verdict};
 use super::policy::{Given, Policy};
 use super::records;
 use super::report::Report;
+use super::trace;
 use crate::failure::{Doing, Failure, Result, Status};
-use crate::progress::produce;
+use crate::policy;
+use crate::progress::{produce, say};
 use crate::workspace::Workspace;
 
 /// The options of a run of the VMM.
@@ -37,6 +41,10 @@ pub struct Subject {
     #[arg(long, value_name = "WHAT", value_parser = word::<Counters>)]
     counters: Option<Counters>,
 
+    /// Write every exit of every VM to FILE, one by one; `cargo vmm trace FILE` reads it
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+
     /// Write what happened to FILE, in JSON: how each VM ended, its exits by name
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -55,6 +63,10 @@ pub struct Prepared {
     /// The VMM's command line.
     pub words: String,
     report: Option<File>,
+    trace: Option<File>,
+    /// Where the last exits of a VM go that nobody asked for.
+    flight: PathBuf,
+    lowered: Lowered,
 }
 
 impl Subject {
@@ -66,7 +78,13 @@ impl Subject {
             images: files("--guest", &self.guests, &policy)?,
             initrds: files("--initrd", &self.initrds, &policy)?,
         };
-        let report = self.report.as_deref().map(report_file).transpose()?;
+        let report = self.report.as_deref();
+        let report = report.map(|path| create("--report", path)).transpose()?;
+        let trace = self.trace.as_deref();
+        let trace = trace.map(|path| create("--trace", path)).transpose()?;
+        // What is wrong with it has been shown.
+        let lowered = policy::read(workspace, &config)
+            .map_err(|report| Failure::bad_input(report.to_string()))?;
         let shown = self
             .config
             .as_deref()
@@ -78,6 +96,9 @@ impl Subject {
             policy,
             given,
             report,
+            trace,
+            flight: workspace.artifacts().join("last.trace"),
+            lowered,
         })
     }
 }
@@ -88,7 +109,12 @@ impl Subject {
         let counters = self
             .counters
             .map(|kept| format!("counters={}", kept.name()));
-        counters.unwrap_or_default()
+        let trace = self.trace.as_ref().map(|_| "trace".to_owned());
+        counters
+            .into_iter()
+            .chain(trace)
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }
 
@@ -102,17 +128,37 @@ fn word<W: Word>(text: &str) -> std::result::Result<W, String> {
 
 impl Prepared {
     /// Tells how the run ended.
-    pub fn conclude(self, ending: &Ending, com2: &str, until: Option<&str>) -> Result<Status> {
+    pub fn conclude(mut self, ending: &Ending, com2: &str, until: Option<&str>) -> Result<Status> {
         let records = records::read(com2);
         let verdict = Verdict::on_vmm(ending, &records, until);
         let summary = Report::new(ending, &verdict, &records);
         produce(&summary.table());
+        self.write_trace(com2)?;
         if let Some(file) = self.report {
             serde_json::to_writer_pretty(file, &summary)
                 .doing(|| "write the report".to_string())?;
         }
         super::explain(&verdict);
         Ok(verdict.status)
+    }
+
+    /// Writes down the exits that the VMM sent one by one, if it did.
+    fn write_trace(&mut self, com2: &str) -> Result<()> {
+        let Some(text) = trace::write(&self.lowered, com2) else {
+            return Ok(());
+        };
+        let doing = || "write the trace".to_string();
+        match &mut self.trace {
+            Some(file) => file.write_all(text.as_bytes()).doing(doing),
+            None => {
+                std::fs::write(&self.flight, text).doing(doing)?;
+                let file = self.flight.display();
+                say(&format!(
+                    "the last exits are in {file}; `cargo vmm trace {file}` shows them"
+                ));
+                Ok(())
+            }
+        }
     }
 }
 
@@ -143,10 +189,10 @@ impl FromStr for Guest {
 }
 
 /// Opened before the run: a wrong path must not cost one.
-fn report_file(path: &Path) -> Result<File> {
+fn create(option: &str, path: &Path) -> Result<File> {
     File::create(path).map_err(|error| {
         Failure::bad_input(format!(
-            "--report: cannot write {}: {error}",
+            "{option}: cannot write {}: {error}",
             path.display()
         ))
     })

@@ -39,7 +39,9 @@ mod setting_up;
 mod several_vms;
 mod shipped_policies;
 mod study;
+mod sweeping;
 mod tiny_guest;
+mod tracing;
 
 use std::process::ExitCode;
 
@@ -83,7 +85,11 @@ fn main() -> ExitCode {
         several_vms::trials(),
         shipped_policies::trials(),
         study::slow_trials(),
+        sweeping::trials(),
+        sweeping::slow_trials(),
         tiny_guest::trials(),
+        tracing::trials(),
+        tracing::slow_trials(),
     ]
     .into_iter()
     .flatten()

@@ -25,6 +25,7 @@ mod policy {
                 weight: 1,
                 counters: policy::Counters::Totals,
                 ticks: policy::Ticks::CatchUp,
+                trace: 0,
                 tlb: policy::TlbFlush::All,
                 cpu: policy::CpuModel::Host,
                 cpuid: &[

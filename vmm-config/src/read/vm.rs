@@ -13,7 +13,7 @@ use crate::words::{
 };
 use crate::written::{Image, IoRule, MsrRule, Said, Set, Vm};
 
-const KEYS: [&str; 25] = [
+const KEYS: [&str; 26] = [
     "name",
     "image",
     "protocol",
@@ -33,6 +33,7 @@ const KEYS: [&str; 25] = [
     "weight",
     "counters",
     "ticks",
+    "trace",
     "tsc_offset",
     "tlb",
     "cpu",
@@ -66,6 +67,7 @@ impl Reader<'_, '_> {
             weight: 1,
             counters: At::new(Counters::Totals, header),
             ticks: Ticks::CatchUp,
+            trace: 0,
             tsc_offset: 0,
             tlb: At::new(Flush::Auto, header),
             cpu: CpuModel::Minimal,
@@ -137,6 +139,11 @@ impl Reader<'_, '_> {
                         vm.ticks = ticks.value;
                     }
                 }
+                "trace" => replace(
+                    &mut vm.trace,
+                    self.number(value, "number of exits", 0..=65536)
+                        .map(|exits| exits.value as u32),
+                ),
                 "tsc_offset" => replace(
                     &mut vm.tsc_offset,
                     self.number(value, "TSC offset", i64::MIN.into()..=i64::MAX.into())

@@ -48,6 +48,7 @@ restart_limit = 7
 weight = 30
 counters = "details"
 ticks = "drop"
+trace = 100
 tsc_offset = -5
 intercepts = { hlt = "stop" }
 [irq]

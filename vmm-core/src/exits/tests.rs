@@ -58,6 +58,7 @@ const QUIET: VmPolicy = VmPolicy {
     weight: 1,
     counters: Counters::Totals,
     ticks: Ticks::CatchUp,
+    trace: 0,
     devices: DeviceSet::all(),
     init_vmcb: |_| (),
     dispatch: &DISPATCH,

@@ -8,12 +8,15 @@ use crate::host::tsc;
 use crate::vm::{Instance, Vcpu};
 
 /// As [`dispatch`], and notes the exit in the books that go into detail.
-pub extern "sysv64" fn watched(instance: &mut Instance) -> Outcome {
+pub extern "sysv64" fn detailed(instance: &mut Instance) -> Outcome {
+    let Some(details) = instance.vm.stats.books.details else {
+        return dispatch::<true>(instance);
+    };
     let detail = subject(&instance.vcpu);
     let arrived = tsc::now();
     let outcome = dispatch::<true>(instance);
     let cycles = tsc::now().wrapping_sub(arrived);
-    if let (Some(detail), Some(details)) = (detail, instance.vm.stats.books.details) {
+    if let Some(detail) = detail {
         details.note(detail, cycles);
     }
     outcome

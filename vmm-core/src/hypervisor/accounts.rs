@@ -40,6 +40,12 @@ pub(super) fn open(
     account.totals.set(address(books.totals).0);
     account.times.set(address(books.times).0);
     account.details.set(address(books.details).0);
+    if let Some(ring) = books.ring {
+        let entries = ring.entries();
+        account.progress.set(address(Some(ring.progress())).0);
+        account.ring.set(address(entries.first()).0);
+        account.ring_entries.set(entries.len() as u64);
+    }
     ledger.vms.set(index as u64 + 1);
     Some(account)
 }

@@ -1,7 +1,7 @@
 //! The end of a VM, and of everything: what is said, what is given back, and the status.
 
 use super::accounts::send_exits;
-use super::{Guest, Hypervisor};
+use super::{Guest, Hypervisor, traces};
 use crate::error;
 use crate::host::canary::Intact;
 use crate::host::ending::{self, Status};
@@ -58,6 +58,7 @@ impl Hypervisor {
             if let Some(life) = guest.life.take() {
                 life.instance.vm.send_line();
                 life.instance.vm.report_denials();
+                traces::send(guest);
                 send_exits(guest);
             }
         }
@@ -127,6 +128,7 @@ fn report_end(guest: &Guest, end: &End) {
         },
         format_args!("{name}: {}: {}", end.how.name(), end.reason),
     );
+    traces::send(guest);
     send_exits(guest);
     record::send("ended", |record| {
         record.text("vm", name);

@@ -10,6 +10,7 @@ mod files;
 mod guest;
 mod routes;
 mod start;
+mod traces;
 
 use core::arch::x86_64::__cpuid_count;
 
@@ -119,6 +120,8 @@ struct Hypervisor {
     /// Who has been typed to, and has had no turn since.
     typed_to: Option<usize>,
     quit: bool,
+    /// Every exit is sent on, and not only the last ones of a VM that ends.
+    streams: bool,
     /// The text of a guest at which the run ends.
     marker: Option<Marker>,
     routes: Routes,
@@ -174,6 +177,7 @@ impl Hypervisor {
             chord: Chord::default(),
             typed_to: None,
             quit: false,
+            streams: false,
             marker: None,
             routes,
             turn_ends: 0,
@@ -281,7 +285,11 @@ impl Hypervisor {
         instance.vm.stats.run_cycles += ticks;
         self.quit |= instance.vm.is_marked;
         let retry_soon = instance.vm.retry_soon;
+        let is_full = instance.vm.stats.is_full();
         self.guests[index].account.run_cycles.add(ticks);
+        if is_full {
+            self.stream(index);
+        }
         if retry_soon {
             self.machine.timer.arm(RETRY_NS);
             self.armed = None;

@@ -4,7 +4,7 @@ use intercepts::Feature;
 use ledger::Account;
 
 use super::files::Files;
-use super::{Guest, Hypervisor, Life, MAX_VMS, accounts, cpuid, quantum_ns};
+use super::{Guest, Hypervisor, Life, MAX_VMS, accounts, cpuid, quantum_ns, traces};
 use crate::addr::PAGE;
 use crate::devices::{DeviceSet, SECOND, UnixTime};
 use crate::error;
@@ -51,6 +51,7 @@ impl Hypervisor {
     /// lacks the memory for that is refused.
     pub(super) fn create_vms(&mut self, images: &'static [Option<&'static [u8]>]) {
         let asked = accounts::asked_for(&self.machine.boot.command_line);
+        self.streams = traces::is_asked_for(&self.machine.boot.command_line);
         self.marker = self
             .machine
             .boot
@@ -61,8 +62,12 @@ impl Hypervisor {
             let linked = images.get(index).copied().flatten();
             let files = Files::find(policy, linked, &self.machine.boot.modules);
             let counters = policy.counters.max(asked);
+            let trace = match policy.trace {
+                0 if self.streams => traces::USUAL,
+                exits => exits,
+            };
             let guest = self
-                .open_account(index, counters)
+                .open_account(index, counters, trace)
                 .and_then(|(account, books)| {
                     let guest = Guest::new(policy, files, account, books);
                     piece(&mut self.machine.frames, guest)
@@ -86,8 +91,9 @@ impl Hypervisor {
         &mut self,
         index: usize,
         counters: Counters,
+        trace: u32,
     ) -> Option<(&'static Account, Books)> {
-        let books = Books::open(counters, &mut self.machine.frames)?;
+        let books = Books::open(counters, trace, &mut self.machine.frames)?;
         let name = self.policy.vms.get(index)?.name;
         let account = accounts::open(self.ledger, index, name, &books)?;
         Some((account, books))
@@ -123,6 +129,9 @@ impl Hypervisor {
         let instance = create::create(policy, files.map_err(|missing| *missing), &mut around)?;
         let life = place(instance, &mut self.machine.frames)?;
         life.instance.vm.marker.clone_from(&self.marker);
+        if self.streams {
+            life.instance.vm.stats.expect_stream();
+        }
         guest.life = Some(life);
         guest.ended = None;
         guest.account.lives.add(1);

@@ -12,12 +12,12 @@ use core::arch::global_asm;
 use core::mem::{offset_of, size_of};
 
 use crate::exits::dispatch;
-use crate::exits::watch::watched;
-use crate::policy::Counters;
-use crate::vm::stats::{Books, Stats};
+use crate::exits::watch::detailed;
+use crate::vm::stats::{Books, Stats, Tape};
 use crate::vm::vcpu::{CLEAN, CLEAN_OFFSET, Gprs};
 use crate::vm::{Instance, Vcpu, Vm};
-use ledger::{Time, Total};
+use intercepts::vmcb::{Control, Save, Vmcb};
+use ledger::{Entry, Time, Total};
 
 const _: () = assert!(
     offset_of!(Instance, vcpu) == 0,
@@ -34,7 +34,20 @@ macro_rules! gpr {
     };
 }
 
+macro_rules! control {
+    ($field:ident) => {
+        Vcpu::VMCB + offset_of!(Vmcb, control) + offset_of!(Control, $field)
+    };
+}
+
+macro_rules! save {
+    ($field:ident) => {
+        Vcpu::VMCB + offset_of!(Vmcb, save) + offset_of!(Save, $field)
+    };
+}
+
 const STATS: usize = offset_of!(Instance, vm) + offset_of!(Vm, stats);
+const TAPE: usize = STATS + offset_of!(Stats, tape);
 const BOOKS: usize = STATS + offset_of!(Stats, books);
 
 global_asm!(
@@ -59,7 +72,27 @@ global_asm!(
     all_clean = const CLEAN,
     dispatch = sym dispatch::<false>,
     dispatch_counted = sym dispatch::<true>,
-    dispatch_watched = sym watched,
+    dispatch_detailed = sym detailed,
+    exit_code = const control!(exit_code),
+    info1 = const control!(exit_info1),
+    info2 = const control!(exit_info2),
+    event_injection = const control!(event_injection),
+    save_rip = const save!(rip),
+    save_rax = const save!(rax),
+    next = const TAPE + offset_of!(Tape, next),
+    end = const TAPE + offset_of!(Tape, end),
+    bytes = const TAPE + offset_of!(Tape, bytes),
+    written = const TAPE + offset_of!(Tape, written),
+    left = const TAPE + offset_of!(Tape, left),
+    entry_bytes = const size_of::<Entry>(),
+    time = const offset_of!(Entry, time),
+    answer = const offset_of!(Entry, answer),
+    rip = const offset_of!(Entry, rip),
+    entry_info1 = const offset_of!(Entry, info1),
+    entry_info2 = const offset_of!(Entry, info2),
+    entry_rax = const offset_of!(Entry, rax),
+    entry_rcx = const offset_of!(Entry, rcx),
+    event = const offset_of!(Entry, event),
 );
 
 // With 1 for a CPU that has clean bits, with 0 for one that has none.
@@ -70,8 +103,12 @@ unsafe extern "sysv64" {
     fn svm_run_counted_1(instance: *mut ());
     fn svm_run_timed_0(instance: *mut ());
     fn svm_run_timed_1(instance: *mut ());
-    fn svm_run_watched_0(instance: *mut ());
-    fn svm_run_watched_1(instance: *mut ());
+    fn svm_run_detailed_0(instance: *mut ());
+    fn svm_run_detailed_1(instance: *mut ());
+    fn svm_run_traced_0(instance: *mut ());
+    fn svm_run_traced_1(instance: *mut ());
+    fn svm_run_traced_in_detail_0(instance: *mut ());
+    fn svm_run_traced_in_detail_1(instance: *mut ());
 }
 
 /// Runs the guest until a handler wants to leave.
@@ -81,28 +118,22 @@ unsafe extern "sysv64" {
 /// in memory that is mapped one to one; its VMCB is legal, and its VMLOAD state and FPU
 /// state are in the CPU; no IDT gate uses IST.
 pub unsafe fn run(instance: &mut Instance) {
-    let switch = match (kept(&instance.vm.stats.books), instance.vcpu.has_clean_bits) {
-        (Counters::Off, false) => svm_run_0,
-        (Counters::Off, true) => svm_run_1,
-        (Counters::Totals, false) => svm_run_counted_0,
-        (Counters::Totals, true) => svm_run_counted_1,
-        (Counters::Times, false) => svm_run_timed_0,
-        (Counters::Times, true) => svm_run_timed_1,
-        (Counters::Details, false) => svm_run_watched_0,
-        (Counters::Details, true) => svm_run_watched_1,
+    let books = &instance.vm.stats.books;
+    let [switch, clean] = match (books.totals, books.times, books.details, books.ring) {
+        (None, ..) => [svm_run_0, svm_run_1],
+        (Some(_), None, _, None) => [svm_run_counted_0, svm_run_counted_1],
+        (Some(_), None, _, Some(_)) => [svm_run_traced_0, svm_run_traced_1],
+        (Some(_), Some(_), None, None) => [svm_run_timed_0, svm_run_timed_1],
+        (Some(_), Some(_), Some(_), None) => [svm_run_detailed_0, svm_run_detailed_1],
+        (Some(_), Some(_), _, Some(_)) => [svm_run_traced_in_detail_0, svm_run_traced_in_detail_1],
+    };
+    let switch = if instance.vcpu.has_clean_bits {
+        clean
+    } else {
+        switch
     };
     // SAFETY: by the caller's promise; the loop changes the instance only through the
     // pointer it is given, and keeps the registers that the calling convention protects. The
-    // books that it writes are there, as `kept` has seen.
+    // books that it writes are there, as the choice of the loop has seen.
     unsafe { switch((&raw mut *instance).cast()) };
-}
-
-/// The most that these books can take.
-fn kept(books: &Books) -> Counters {
-    match (books.totals, books.times, books.details) {
-        (None, ..) => Counters::Off,
-        (Some(_), None, _) => Counters::Totals,
-        (Some(_), Some(_), None) => Counters::Times,
-        (Some(_), Some(_), Some(_)) => Counters::Details,
-    }
 }

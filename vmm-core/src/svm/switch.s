@@ -11,7 +11,7 @@
 # A switch that counts takes the time from #VMEXIT on, in 32 bits: a handler is done within
 # 2^32 TSC ticks, or its excess is lost.
 
-.macro world_switch name, dispatch, counted, timed, clean
+.macro world_switch name, dispatch, counted, timed, traced, clean
 .global \name
 .type \name, @function
 .balign 64
@@ -62,9 +62,27 @@
     mov [rax + {r8} + 56], r15
 
     mov rdi, rax
+.if \traced
+    mov r12, [rax + {next}]         # the entry; RCX is the guest's still
+    mov [r12 + {entry_rcx}], rcx
+    mov rdx, [rax + {save_rip}]
+    mov [r12 + {rip}], rdx
+    mov rdx, [rax + {info1}]
+    mov [r12 + {entry_info1}], rdx
+    mov rdx, [rax + {info2}]
+    mov [r12 + {entry_info2}], rdx
+    mov rdx, [rax + {save_rax}]
+    mov [r12 + {entry_rax}], rdx
+    movzx r13d, word ptr [rax + {exit_code}]
+.endif
 .if \counted
     rdtsc
     mov ebx, eax                    # when it arrived
+  .if \traced
+    shl rdx, 32
+    or rdx, rax
+    mov [r12 + {time}], rdx
+  .endif
 .endif
     call \dispatch
 .if \counted
@@ -73,6 +91,24 @@
     sub eax, ebx                    # how long it took
     mov rcx, [rsp]
     movzx edx, byte ptr [rcx + {slot}]
+  .if \traced
+    mov [r12 + {answer}], eax
+    mov [r12 + {answer} + 4], dl
+    mov [r12 + {answer} + 5], bpl
+    mov [r12 + {answer} + 6], r13w
+    mov rsi, [rcx + {event_injection}]
+    mov [r12 + {event}], rsi
+    add r12, {entry_bytes}
+    cmp r12, [rcx + {end}]
+    je 6f
+7:
+    mov [rcx + {next}], r12
+    mov rsi, [rcx + {written}]
+    inc qword ptr [rsi]
+    dec qword ptr [rcx + {left}]
+    jz 8f
+9:
+  .endif
   .if \timed
     imul esi, edx, {time_bytes}
   .endif
@@ -116,14 +152,24 @@
     mov [rsi + {most}], rax
     jmp 5b
 .endif
+.if \traced
+6:
+    sub r12, [rcx + {bytes}]        # the ring has come round
+    jmp 7b
+8:
+    mov ebp, 1                      # the VMM wants to look
+    jmp 9b
+.endif
 .size \name, . - \name
 .endm
 
 .pushsection .text.svm_run, "ax", @progbits
 .irp clean, 0, 1
-world_switch svm_run_\clean, {dispatch}, 0, 0, \clean
-world_switch svm_run_counted_\clean, {dispatch_counted}, 1, 0, \clean
-world_switch svm_run_timed_\clean, {dispatch_counted}, 1, 1, \clean
-world_switch svm_run_watched_\clean, {dispatch_watched}, 1, 1, \clean
+world_switch svm_run_\clean, {dispatch}, 0, 0, 0, \clean
+world_switch svm_run_counted_\clean, {dispatch_counted}, 1, 0, 0, \clean
+world_switch svm_run_timed_\clean, {dispatch_counted}, 1, 1, 0, \clean
+world_switch svm_run_detailed_\clean, {dispatch_detailed}, 1, 1, 0, \clean
+world_switch svm_run_traced_\clean, {dispatch_counted}, 1, 0, 1, \clean
+world_switch svm_run_traced_in_detail_\clean, {dispatch_detailed}, 1, 1, 1, \clean
 .endr
 .popsection

@@ -254,16 +254,21 @@ fn fill_control(
 
 /// An empty book, which is never given back.
 pub fn book<T: Book>(frames: &mut Frames) -> Option<&'static T> {
-    let bytes = (size_of::<T>() as u64).next_multiple_of(PAGE);
+    books(1, frames)?.first()
+}
+
+/// So many empty books in a row, which are never given back.
+pub fn books<T: Book>(count: usize, frames: &mut Frames) -> Option<&'static [T]> {
+    let bytes = (size_of::<T>().checked_mul(count)? as u64).checked_next_multiple_of(PAGE)?;
     let hpa = frames.alloc(bytes, PAGE)?;
-    // SAFETY: the frames were free, are mapped one to one, large and aligned enough for T, and
-    // nothing else has their address; zeroes are a T, as every book promises.
-    let book = unsafe {
+    // SAFETY: the frames were free, are mapped one to one, large and aligned enough, and nothing
+    // else has their address; zeroes are a T, as every book promises.
+    let books = unsafe {
         core::ptr::write_bytes(hpa.0 as *mut u8, 0, bytes as usize);
-        &*(hpa.0 as *const T)
+        core::slice::from_raw_parts(hpa.0 as *const T, count)
     };
-    book.open();
-    Some(book)
+    books.iter().for_each(Book::open);
+    Some(books)
 }
 
 /// `value` in page frames of its own, until [`free_piece`].

@@ -137,6 +137,9 @@ pub enum CodeSize {
 }
 
 impl Vcpu {
+    /// Where its VMCB is in it.
+    pub(crate) const VMCB: usize = core::mem::offset_of!(Vcpu, vmcb);
+
     /// A vCPU with an empty VMCB. `has_nrip`: the CPU offers nRIP.
     pub fn new(has_nrip: bool) -> Self {
         Vcpu {

@@ -25,6 +25,7 @@ const POLICY: VmPolicy = VmPolicy {
     weight: 1,
     counters: Counters::Totals,
     ticks: Ticks::CatchUp,
+    trace: 0,
     tlb: TlbFlush::Auto,
     cpu: CpuModel::Minimal,
     cpuid: &[],
