@@ -42,7 +42,7 @@ fn decoded(log: &str) -> String {
 
 fn a_vmcb_that_the_cpu_refuses_is_dumped_and_its_field_named() {
     const GUEST_ASID: u64 = 0x58;
-    let outcome = boot_spoilt("svm_run_counted", Argument::First, GUEST_ASID, &[0; 4])
+    let outcome = boot_spoilt("svm_run_counted_0", Argument::First, GUEST_ASID, &[0; 4])
         .shows("demo: the CPU refused its VMCB: guest_asid (ASID 0 is the host's; APM 15.5.1)")
         .shows("demo: vmcb+");
     let log = outcome.lines.join("\n");

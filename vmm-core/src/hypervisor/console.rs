@@ -60,7 +60,12 @@ impl Hypervisor {
                 self.list();
             }
             Order::Switch => {
-                if !self.turn_off("turned off at the console") {
+                if self.is_ending() {
+                    // It is off for the person, but not buried yet.
+                    if let Some(guest) = self.guests.get_mut(self.focus) {
+                        guest.start_again = true;
+                    }
+                } else if !self.turn_off("turned off at the console") {
                     self.start_vm(self.focus);
                 }
                 self.list();
@@ -102,6 +107,12 @@ impl Hypervisor {
             SCREEN.lock().show_log();
             say(format_args!("{name} is off; Ctrl-] s starts it"));
         }
+    }
+
+    /// Whether the VM in focus has ended a moment ago.
+    fn is_ending(&mut self) -> bool {
+        let vm = self.guests.get_mut(self.focus).and_then(|guest| guest.vm());
+        vm.is_some_and(|vm| vm.end.is_some())
     }
 
     /// Ends the VM in focus; `false` if it is off.
