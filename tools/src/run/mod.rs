@@ -3,7 +3,7 @@
 //! [`on_qemu`], [`on_bochs`] and [`guest`] are the commands. Each describes a
 //! machine ([`qemu::Launch`], [`bochs::Launch`]) and hands the running
 //! [`emulator`] to a [`session`], which relays the serial line, plays the
-//! [`script`] and says how it ended ([`outcome`]).
+//! `script` and says how it ended ([`outcome`]).
 
 pub mod bochs;
 pub mod display;
