@@ -7,6 +7,7 @@
 //! `run-guest` as a person would call it.
 
 mod figures;
+mod kept;
 pub mod linux;
 mod several;
 
@@ -69,6 +70,8 @@ pub fn run(command: &BenchExits) -> Result<Status> {
         bare: &bare,
     })?;
 
+    say("counting instructions with nothing kept on exits, and with more and more");
+    let kept = kept::measure(folder.path())?;
     say("sharing the processor among VMs");
     let several = several(folder.path(), &counted)?;
 
@@ -80,13 +83,15 @@ pub fn run(command: &BenchExits) -> Result<Status> {
     let first_line = saved.elapsed().as_secs_f64();
 
     produce(&format!(
-        "{}{}",
+        "{}{}\n{}\n\nInstructions of the round trip, by what is kept: see docs/performance.md.\n",
         shown(&figures, first_line),
-        several.text()
+        several.text(),
+        kept::shown(&kept)
     ));
     if let Some(path) = &command.report {
         let text = serde_json::json!({
-            "figures": figures, "several": several, "first_line_seconds": first_line
+            "figures": figures, "kept": kept, "several": several,
+            "first_line_seconds": first_line
         });
         write(path, &format!("{text:#}\n"))?;
     }
