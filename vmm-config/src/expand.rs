@@ -140,7 +140,7 @@ impl Page<'_, '_> {
         let name = key(gate.exit.name);
         if gate.rules.is_empty() {
             let mut parts = parts(&gate.answer, gate.log);
-            parts.extend(limit(gate));
+            parts.extend(bounds(gate));
             let answer = match (&gate.answer, &parts[..]) {
                 (Answer::Action(action), [_]) => format!("{:?}", action.name()),
                 _ => format!("{{ {} }}", parts.join(", ")),
@@ -160,8 +160,11 @@ impl Page<'_, '_> {
         }
         let last = parts(&gate.answer, gate.log).join(", ");
         self.line(&format!("    {{ {last} }},"), gate.answer_origin.as_ref())?;
-        let limit: String = limit(gate).iter().map(|part| format!(", {part}")).collect();
-        self.plain(&format!("]{limit} }}"))
+        let bounds: String = bounds(gate)
+            .iter()
+            .map(|part| format!(", {part}"))
+            .collect();
+        self.plain(&format!("]{bounds} }}"))
     }
 
     fn cpuid(&mut self, rules: &[CpuidRule]) -> fmt::Result {
@@ -288,14 +291,18 @@ fn leaf_name(CpuidLeaf { leaf, subleaf }: CpuidLeaf) -> String {
     }
 }
 
-fn limit(gate: &Gate) -> Vec<String> {
-    let Some((exits, then)) = gate.limit else {
-        return Vec::new();
-    };
-    vec![
-        format!("limit = {exits}"),
-        format!("then = {:?}", then.name()),
-    ]
+/// What bounds how often the exit comes.
+fn bounds(gate: &Gate) -> Vec<String> {
+    let mut bounds = Vec::new();
+    if let Some((exits, then)) = gate.limit {
+        bounds.push(format!("limit = {exits}"));
+        bounds.push(format!("then = {:?}", then.name()));
+    }
+    if let Some((pauses, cycles)) = gate.filter {
+        bounds.push(format!("filter = {pauses}"));
+        bounds.extend((cycles != 0).then(|| format!("threshold = {cycles}")));
+    }
+    bounds
 }
 
 fn condition(condition: Condition) -> String {

@@ -241,6 +241,10 @@ fn lower_gate(gate: &Resolved, origin: &dyn Fn(Span) -> Origin) -> Gate {
         limit: entry
             .and_then(|entry| entry.limit)
             .map(|limit| (limit.exits.value, limit.then.value)),
+        filter: entry.and_then(|entry| entry.filter).map(|filter| {
+            let cycles = filter.cycles.map_or(0, |cycles| cycles.value);
+            (filter.pauses.value, cycles)
+        }),
         answer: gate.answer.clone(),
         handler: handler(gate.exit, &gate.answer),
         log: gate.log,
@@ -302,7 +306,13 @@ pub(crate) fn handler(exit: &'static Exit, answer: &Answer) -> Handler {
 
 /// The control fields that the policy decides.
 fn control_fields(gates: &[Gate], asid: u32, npt: bool, tsc_offset: i64) -> Vec<FieldValue> {
+    let (pauses, cycles) = gates
+        .iter()
+        .find_map(|gate| gate.filter)
+        .unwrap_or_default();
     let plain = |name: &str| match name {
+        "pause_filter_count" => pauses.into(),
+        "pause_filter_threshold" => cycles.into(),
         "tsc_offset" => tsc_offset as u64,
         "guest_asid" => asid.into(),
         "nested_control" if npt => vmcb::control::nested::NP_ENABLE,
@@ -376,6 +386,12 @@ fn needs(written: &written::Vm, gates: &[Resolved], origin: &dyn Fn(Span) -> Ori
                 origin: origin(entry.exit.span),
             });
         }
+        let filter = gate.entry.as_ref().and_then(|entry| entry.filter);
+        let filter = filter.map_or_else(Vec::new, |filter| filter.needs());
+        needs.extend(filter.into_iter().map(|(feature, at)| Need {
+            feature,
+            origin: origin(at),
+        }));
     }
     needs
 }

@@ -161,6 +161,8 @@ pub struct Gate {
     pub log: bool,
     /// So many are answered; what comes then.
     pub limit: Option<(u64, Then)>,
+    /// So many PAUSEs make one exit, and only within so many cycles; 0: however far apart.
+    pub filter: Option<(u16, u16)>,
     /// Where the policy says so; `None` for a default of the VMM.
     pub origin: Option<Origin>,
     /// Where the answer itself is said, which may be further down.

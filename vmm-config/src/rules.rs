@@ -69,7 +69,7 @@ rules! {
     UNKNOWN_MSR Error "unknown-msr": "an MSR is given by a known name or by number";
     ONE_ANSWER Error "one-answer": "an exit has one answer: an action or a handler";
     ANSWER_TWICE Error "answer-twice": "a set answers an exit once, however its name is spelt";
-    PARAMETER Error "parameter": "`vector` and `error` belong to `inject`, `log` and `limit` to what is intercepted, `then` to `limit`";
+    PARAMETER Error "parameter": "`vector` and `error` belong to `inject`, `log` and `limit` to what is intercepted, `then` to `limit`, `filter` and its `threshold` to `pause`";
     WHEN_LAST Error "when-last": "the rules of `when` have conditions, except the last one, which has none";
     IMAGE Error "image": "a file is a path with a `/`, or `debian:` and a name; an image may also be `guest`, the workspace's own kernel";
     NAME Error "name": "a VM's name is 1 to 32 letters, digits, `-` or `_`, and not `vmm`";

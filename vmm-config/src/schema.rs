@@ -8,7 +8,7 @@ mod parts;
 
 use std::collections::BTreeMap;
 
-use intercepts::{Action, CPUID_FEATURES, EXITS, Exit, MSRS, VECTORS};
+use intercepts::{Action, CPUID_FEATURES, EXITS, Exit, ExitCode, MSRS, VECTORS};
 use serde_json::{Map, Value, json};
 
 use self::parts::{any, choice, described, names, pattern, range, reference, table, words};
@@ -342,7 +342,13 @@ fn definitions() -> Value {
 fn answer_name(exit: &Exit) -> String {
     let tests = Test::ALL.iter().filter(|test| test.fits(exit));
     let tests = tests.fold(0, |bits, test| bits | 1 << *test as u32);
-    format!("answer-{:03x}-{tests:03x}", exit.fits.bits())
+    let filter = if is_filtered(exit) { "-filter" } else { "" };
+    format!("answer-{:03x}-{tests:03x}{filter}", exit.fits.bits())
+}
+
+/// Whether the CPU can make one exit of many.
+fn is_filtered(exit: &Exit) -> bool {
+    exit.code == ExitCode::Pause
 }
 
 fn set() -> Value {
@@ -437,6 +443,22 @@ fn answer(exit: &Exit, more: Option<&[(&str, Value)]>) -> Value {
             described("What comes after the limit", words::<Then>()),
         ),
     ]);
+    if is_filtered(exit) {
+        let number = json!({ "type": "integer", "minimum": 1, "maximum": u16::MAX });
+        whole.extend([
+            (
+                "filter",
+                described("So many PAUSEs make one exit", number.clone()),
+            ),
+            (
+                "threshold",
+                described(
+                    "Those that follow each other within so many cycles count together",
+                    number,
+                ),
+            ),
+        ]);
+    }
     whole.extend(more.unwrap_or_default().iter().cloned());
     any(&[fitting(), table(&whole, &[])])
 }

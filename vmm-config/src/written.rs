@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
 
-use intercepts::{Action, CpuidFeature, Exit};
+use intercepts::{Action, CpuidFeature, Exit, Feature};
 
 use crate::limits;
 use crate::machine::Machine;
@@ -63,6 +63,8 @@ pub struct Entry {
     pub log: Option<At<bool>>,
     /// `limit` and `then`.
     pub limit: Option<Limit>,
+    /// `filter` and `threshold`.
+    pub filter: Option<Filter>,
 }
 
 /// A rule of `when`.
@@ -94,6 +96,26 @@ pub struct Limit {
     pub exits: At<u64>,
     /// What comes then.
     pub then: At<Then>,
+}
+
+/// How many PAUSEs make one exit (APM 15.14.4).
+#[derive(Clone, Copy, Debug)]
+pub struct Filter {
+    /// So many pass before the exit; not 0.
+    pub pauses: At<u16>,
+    /// Those that follow each other within so many cycles count together; not 0.
+    pub cycles: Option<At<u16>>,
+}
+
+impl Filter {
+    /// What the CPU must have for it, and which value asks.
+    pub(crate) fn needs(&self) -> Vec<(Feature, Span)> {
+        let threshold = self
+            .cycles
+            .map(|cycles| (Feature::PAUSE_THRESHOLD, cycles.span));
+        let filter = (Feature::PAUSE_FILTER, self.pauses.span);
+        [filter].into_iter().chain(threshold).collect()
+    }
 }
 
 /// How an exit is answered.

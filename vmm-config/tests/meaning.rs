@@ -202,6 +202,35 @@ fn rules_and_limits_reach_the_gate() {
 }
 
 #[test]
+fn a_filter_reaches_the_vmcb_and_asks_for_what_the_cpu_must_have() {
+    const HEAD: &str = "[target]\nmachine = \"zen1\"\n[set.main]\n";
+    let seen = |answer: &str| {
+        let vm = one(&format!("{HEAD}pause = {answer}\n"));
+        let value = |name: &str| {
+            let mut fields = vm.vmcb.iter();
+            fields
+                .find(|field| field.field.name == name)
+                .map(|field| field.value)
+        };
+        let needs: Vec<_> = vm.needs.iter().map(|need| need.feature.name).collect();
+        (
+            value("pause_filter_count"),
+            value("pause_filter_threshold"),
+            needs[2..].to_vec(),
+        )
+    };
+    assert_eq!(seen("\"count\""), (None, None, vec![]));
+    assert_eq!(
+        seen("{ action = \"count\", filter = 3000 }"),
+        (Some(3000), None, vec!["pause-filter"])
+    );
+    assert_eq!(
+        seen("{ action = \"count\", filter = 1, threshold = 128 }"),
+        (Some(1), Some(128), vec!["pause-filter", "pause-threshold"])
+    );
+}
+
+#[test]
 fn the_guests_cpu_is_the_model_with_what_the_policy_says() {
     let policy = lowered(
         "[[vm]]\nname = \"demo\"\nmemory = \"4 MiB\"\nintercepts = { cpuid = \"emulate\" }\n\

@@ -74,7 +74,7 @@ fn written_out(lowered: &Lowered, handlers: &Handlers) -> Result<(), TestCaseErr
             vm.gates
                 .iter()
                 .map(|gate| {
-                    let answer = (gate.handler.clone(), gate.log, gate.limit);
+                    let answer = (gate.handler.clone(), gate.log, gate.limit, gate.filter);
                     (gate.exit.code, rules(gate), answer)
                 })
                 .collect()

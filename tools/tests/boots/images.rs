@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use iced_x86::code_asm::{al, dx};
+use iced_x86::code_asm::{al, dx, esi};
 use tools::image;
 use tools::image::disc::Disc;
 use tools::image::menu::{Entry, Menu, Start};
@@ -12,7 +12,7 @@ use tools::setup::{self, Need};
 use tools::workspace::Workspace;
 
 use crate::harness::{Boot, Outcome, slow, trials, vmm};
-use crate::in_a_vm::{POLICY, runs_like_the_bare_machine};
+use crate::in_a_vm::{POLICY, count, runs_like_the_bare_machine};
 use crate::tiny_guest::{power_off, tiny_guest};
 
 trials![
@@ -30,6 +30,7 @@ trials![
     the_text_of_until_ends_bochs_after_the_vmm_has_told_its_counts,
     a_vmm_that_halts_in_bochs_is_not_waited_for,
     keys_reach_the_keyboard_in_bochs,
+    the_cpu_filters_pause_where_it_can,
     the_disc_of_a_policy_is_the_same_each_time,
 ];
 
@@ -199,6 +200,43 @@ fn keys_reach_the_keyboard_in_bochs() {
         .ends_with(0)
         .shows("demo| tollgate> Help!")
         .shows("demo| tollgate> poweroff");
+}
+
+/// QEMU has no filter; Bochs' Ryzen has one that counts down from each entry on, and its Phenom
+/// has none.
+fn the_cpu_filters_pause_where_it_can() {
+    const PAUSES: u32 = 1000;
+    let kernel = tiny_guest(|a| {
+        let mut again = a.create_label();
+        a.mov(esi, PAUSES)?;
+        a.set_label(&mut again)?;
+        a.pause()?;
+        a.dec(esi)?;
+        a.jnz(again)?;
+        power_off(a)
+    });
+    let boot = |name: &str, answer: &str| {
+        let answer = format!("[set.base]\npause = {answer}");
+        let policy = machine(name, "").replace("[set.base]", &answer);
+        Boot::bochs(&policy).kernel(&kernel).run()
+    };
+    let every = boot("bochs-ryzen", "\"count\"").ends_with(0);
+    assert_eq!(count(&every, "demo", "pause"), u64::from(PAUSES));
+    let filtered = "{ action = \"count\", filter = 99 }";
+    let few = boot("bochs-ryzen", filtered).ends_with(0);
+    let exits = count(&few, "demo", "pause");
+    assert!((1..=10).contains(&exits), "{exits} exits");
+    boot("bochs-phenom", filtered)
+        .ends_with(2)
+        .says("`filter` needs the feature `pause-filter`, which bochs-phenom lacks");
+    // For a processor that has it, on one that has not.
+    Boot::bochs(&machine("zen1", "").replace(
+        "[set.base]",
+        "[set.base]\npause = { action = \"count\", filter = 99, threshold = 9 }",
+    ))
+    .run()
+    .ends_with(3)
+    .says("this CPU lacks `pause-threshold`");
 }
 
 /// How the first VM ended, by the report.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use intercepts::{Action, Exit, Finish, VECTORS};
+use intercepts::{Action, Exit, Feature, Finish, VECTORS};
 
 use super::when::is_of_guest;
 use crate::finding::Findings;
@@ -12,7 +12,7 @@ use crate::resolve::Policy;
 use crate::rules;
 use crate::source::At;
 use crate::words::pushes_error;
-use crate::written::{Answer, Entry};
+use crate::written::{Answer, Entry, Filter};
 
 /// Everything that any set says about an exit, used by a VM or not.
 pub(super) fn entries(policy: &Policy) -> impl Iterator<Item = &Entry> {
@@ -215,46 +215,59 @@ pub(super) fn error_code(policy: &Policy, found: &mut Findings<'_>) {
     }
 }
 
-/// The target has what an intercept needs.
+/// The target has what an intercept needs, and what filters it.
 pub(super) fn features(policy: &Policy, found: &mut Findings<'_>) {
-    let machine = policy.document.machine;
     for entry in used(policy) {
-        let Some(feature) = entry.exit.value.feature else {
-            continue;
-        };
-        if machine.value.has(feature) {
-            continue;
+        let exit = entry.exit.value;
+        if let Some(feature) = exit.feature {
+            has_feature(policy, exit.name, feature, entry.exit, found);
         }
-        found
-            .add(
-                &rules::FEATURE,
-                entry.exit.span,
-                format!(
-                    "`{}` needs the feature `{}`, which {} lacks",
-                    entry.exit.value.name, feature.name, machine.value.name
-                ),
-            )
-            .why(
-                &format!(
-                    "{}: CPUID {:04X}_{:04X} {} bit {}",
-                    feature.meaning,
-                    feature.leaf >> 16,
-                    feature.leaf & 0xffff,
-                    format!("{:?}", feature.register).to_uppercase(),
-                    feature.bit
-                ),
-                Some(entry.exit.value.section),
-            )
-            .help(match with_feature(feature) {
-                Some(machine) => {
-                    format!("leave the line out, or choose a target such as `{machine}`")
-                }
-                None => "leave the line out: no known target has it".to_owned(),
-            });
+        let filter = entry.filter.iter().flat_map(Filter::needs);
+        for (key, (feature, at)) in ["filter", "threshold"].into_iter().zip(filter) {
+            has_feature(policy, key, feature, At::new(exit, at), found);
+        }
     }
 }
 
-fn with_feature(feature: intercepts::Feature) -> Option<&'static str> {
+/// The target has `feature`, for which `name` asks, at that place and for that exit.
+fn has_feature(
+    policy: &Policy,
+    name: &str,
+    feature: Feature,
+    exit: At<&Exit>,
+    found: &mut Findings<'_>,
+) {
+    let machine = policy.document.machine.value;
+    if machine.has(feature) {
+        return;
+    }
+    found
+        .add(
+            &rules::FEATURE,
+            exit.span,
+            format!(
+                "`{name}` needs the feature `{}`, which {} lacks",
+                feature.name, machine.name
+            ),
+        )
+        .why(
+            &format!(
+                "{}: CPUID {:04X}_{:04X} {} bit {}",
+                feature.meaning,
+                feature.leaf >> 16,
+                feature.leaf & 0xffff,
+                format!("{:?}", feature.register).to_uppercase(),
+                feature.bit
+            ),
+            Some(exit.value.section),
+        )
+        .help(match with_feature(feature) {
+            Some(machine) => format!("leave it out, or choose a target such as `{machine}`"),
+            None => "leave it out: no known target has it".to_owned(),
+        });
+}
+
+fn with_feature(feature: Feature) -> Option<&'static str> {
     crate::machine::MACHINES
         .iter()
         .find(|machine| machine.has(feature))

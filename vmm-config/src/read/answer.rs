@@ -1,6 +1,6 @@
 //! The answer to an exit: an action or a handler with its parameters, or rules of `when`.
 
-use intercepts::{Action, Exit, VECTORS};
+use intercepts::{Action, Exit, ExitCode, VECTORS};
 use toml::de::{DeTable, DeValue};
 
 use super::reader::{Key, Reader, Value, span};
@@ -9,11 +9,20 @@ use crate::near;
 use crate::rules;
 use crate::source::{At, Span};
 use crate::words::{Test, Then, Word};
-use crate::written::{Answer, Condition, Entry, Limit, Rule};
+use crate::written::{Answer, Condition, Entry, Filter, Limit, Rule};
 
 /// The keys of an answer, and of those only the first five in a rule of `when`.
-const KEYS: [&str; 8] = [
-    "action", "handler", "vector", "error", "log", "when", "limit", "then",
+const KEYS: [&str; 10] = [
+    "action",
+    "handler",
+    "vector",
+    "error",
+    "log",
+    "when",
+    "limit",
+    "then",
+    "filter",
+    "threshold",
 ];
 const KEYS_OF_RULES: usize = 5;
 
@@ -28,6 +37,8 @@ struct Parts {
     when: Option<At<Vec<Rule>>>,
     limit: Option<At<u64>>,
     then: Option<At<Then>>,
+    filter: Option<At<u16>>,
+    threshold: Option<At<u16>>,
     conditions: Vec<At<Condition>>,
     /// A key was there but wrong, and that is said already.
     wrong: bool,
@@ -51,6 +62,7 @@ impl Reader<'_, '_> {
                 answer: action.map(Answer::Action),
                 log: None,
                 limit: None,
+                filter: None,
             });
         }
     }
@@ -82,6 +94,14 @@ impl Reader<'_, '_> {
                     parts.then = self.word(value, &rules::UNKNOWN_WORD);
                     parts.then.is_some()
                 }
+                "filter" => {
+                    parts.filter = self.field(value, "number of PAUSEs");
+                    parts.filter.is_some()
+                }
+                "threshold" => {
+                    parts.threshold = self.field(value, "number of cycles");
+                    parts.threshold.is_some()
+                }
                 _ => self.part(key, value, &mut parts).unwrap_or_else(|| {
                     self.unknown_key(key, "the answer to an exit", &KEYS);
                     true
@@ -90,6 +110,7 @@ impl Reader<'_, '_> {
             parts.wrong |= !understood;
         }
         let limit = self.limit(&parts);
+        let filter = self.filter(exit.value, &parts);
         let when = parts.when.take();
         let (when, answered) = match when {
             Some(when) => self.last_of(when, &parts),
@@ -101,12 +122,20 @@ impl Reader<'_, '_> {
         if let Some(limit) = limit.filter(|_| when.is_empty()) {
             self.limit_is_of_use(&limit, &answer);
         }
+        if let Some(filter) = filter.filter(|_| answer.value == Answer::Action(Action::Pass)) {
+            let message = "`filter` of what is not intercepted";
+            self.found
+                .add(&rules::PARAMETER, filter.pauses.span, message)
+                .also(answer.span, "so no PAUSE exits")
+                .help("remove `filter`, or write `action = \"count\"`");
+        }
         entries.push(Entry {
             exit,
             when,
             answer,
             log,
             limit,
+            filter,
         });
     }
 
@@ -244,6 +273,40 @@ impl Reader<'_, '_> {
             exits,
             then: parts.then.unwrap_or(At::new(Then::Stop, exits.span)),
         })
+    }
+
+    fn filter(&mut self, exit: &'static Exit, parts: &Parts) -> Option<Filter> {
+        let of_filter = [("filter", parts.filter), ("threshold", parts.threshold)];
+        if exit.code != ExitCode::Pause {
+            for (name, at) in of_filter {
+                let Some(at) = at else { continue };
+                let message = format!("`{name}` of `{}`", exit.name);
+                self.found
+                    .add(&rules::PARAMETER, at.span, message)
+                    .why("the CPU filters PAUSE, and nothing else", Some("15.14.4"))
+                    .help(format!("remove `{name}`"));
+            }
+            return None;
+        }
+        if let (None, Some(threshold), false) = (parts.filter, parts.threshold, parts.wrong) {
+            self.found
+                .add(
+                    &rules::PARAMETER,
+                    threshold.span,
+                    "`threshold` without `filter`",
+                )
+                .help("add `filter = 3000`, or remove `threshold`");
+        }
+        parts.filter.map(|pauses| Filter {
+            pauses,
+            cycles: parts.threshold,
+        })
+    }
+
+    /// What a field of 16 bits in the VMCB takes, where 0 would be none.
+    fn field(&mut self, value: &Value<'_>, what: &str) -> Option<At<u16>> {
+        let number = self.number(value, what, 1..=u16::MAX.into())?;
+        Some(number.map(|number| number as u16))
     }
 
     /// What is passed is never seen, and what stops the VM happens once.

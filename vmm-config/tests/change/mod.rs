@@ -13,7 +13,7 @@ cpuid = "emulate"
 exception.de = "count"
 exception.pf = { action = "count", log = true }
 rdtsc = { action = "inject", vector = "gp", error = 0 }
-pause = { handler = "quiet" }
+pause = { handler = "quiet", filter = 3000, threshold = 128 }
 [set.b]
 extends = ["a"]
 mwait = "wait"

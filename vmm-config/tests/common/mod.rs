@@ -17,6 +17,8 @@ pub fn vmcb(vm: &Vm) -> Vmcb {
             "intercept_misc1" => control.intercept_misc1 = field.value as u32,
             "intercept_misc2" => control.intercept_misc2 = field.value as u32,
             "intercept_misc3" => control.intercept_misc3 = field.value as u32,
+            "pause_filter_count" => control.pause_filter_count = field.value as u16,
+            "pause_filter_threshold" => control.pause_filter_threshold = field.value as u16,
             "guest_asid" => control.guest_asid = field.value as u32,
             "tsc_offset" => control.tsc_offset = field.value,
             "nested_control" => control.nested_control = field.value,

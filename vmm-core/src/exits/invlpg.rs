@@ -5,7 +5,7 @@ use crate::decode::glance::{self, Glance};
 use crate::decode::{Operation, Segment};
 use crate::svm::tlb::Flush;
 use crate::vm::fault::Fault;
-use crate::vm::{Vcpu, Vm, operand};
+use crate::vm::{Vcpu, Vm, assists, operand};
 
 /// Drops the translation of the page that the instruction names.
 pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
@@ -29,6 +29,11 @@ pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
 
 /// The linear address, and the RIP behind the instruction.
 fn operand(vcpu: &mut Vcpu, vm: &Vm) -> Option<(u64, u64)> {
+    if vcpu.has_decode_assists
+        && let Some(told) = assists::invlpg(vcpu.control(), vcpu.save().rip)
+    {
+        return Some(told);
+    }
     if let Some(Glance::Invlpg(gpr)) = vcpu.glance(&vm.memory) {
         let linear = operand::linear(vcpu, Segment::Ds, vcpu.gpr(gpr));
         return Some((linear, vcpu.save().rip.wrapping_add(glance::LENGTH)));

@@ -1,5 +1,6 @@
 //! Handlers as functions of a vCPU and a VM: no CPU is needed to test them.
 
+mod assists;
 mod clean_bits;
 mod debug_registers;
 mod delivery;

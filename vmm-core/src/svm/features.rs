@@ -22,6 +22,8 @@ pub struct Svm {
     pub flush_by_asid: bool,
     /// The CPU need not read again what VMCB.clean says is unchanged.
     pub clean_bits: bool,
+    /// The CPU tells of the instruction that it intercepts, and where the next one is.
+    pub decode_assists: bool,
 }
 
 /// Why there is no SVM.
@@ -85,6 +87,7 @@ pub fn detect(cpuid: impl Fn(u32) -> Leaf, vm_cr: impl FnOnce() -> u64) -> Resul
         nrip: has(&cpuid, Feature::NRIP),
         flush_by_asid: has(&cpuid, Feature::FLUSH_BY_ASID),
         clean_bits: has(&cpuid, Feature::VMCB_CLEAN),
+        decode_assists: has(&cpuid, Feature::DECODE_ASSISTS) && has(&cpuid, Feature::NRIP),
     })
 }
 
@@ -153,8 +156,13 @@ mod tests {
                 nrip: true,
                 flush_by_asid: false,
                 clean_bits: true,
+                decode_assists: false,
             })
         );
+        for (features, told) in [(1 << 7, false), (1 << 7 | 1 << 3, true)] {
+            let svm = detect(cpu(true, features), || 0);
+            assert_eq!(svm.map(|svm| svm.decode_assists), Ok(told));
+        }
     }
 
     #[test]

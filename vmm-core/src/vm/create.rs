@@ -91,6 +91,7 @@ pub fn create(
     let mut memory = guest_memory(policy.memory, around.frames).ok_or(too_little)?;
     let mut vcpu = Vcpu::new(around.svm.nrip);
     vcpu.has_clean_bits = around.svm.clean_bits;
+    vcpu.has_decode_assists = around.svm.decode_assists;
     vcpu.flush_by_asid = around.svm.flush_by_asid && policy.tlb != TlbFlush::All;
     let huge = has_huge_pages((around.cpuid)(0x8000_0001, 0));
     if fill_control(vcpu.control_mut(), policy, &memory, huge, around.frames).is_none() {

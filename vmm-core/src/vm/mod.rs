@@ -1,5 +1,6 @@
 //! One guest: its memory, its vCPU, its devices, and how its life goes.
 
+pub mod assists;
 pub mod clock;
 pub mod cpuid;
 pub mod create;

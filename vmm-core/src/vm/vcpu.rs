@@ -16,6 +16,7 @@ use crate::decode::{self, Instruction, Prefixes};
 use crate::exits::delivery::Delivery;
 use crate::exits::step::Step;
 use crate::svm::tlb::{self, Flush};
+use crate::vm::assists;
 use crate::vm::memory::{GuestMemory, GuestPage};
 use crate::vm::walk;
 
@@ -96,6 +97,8 @@ pub struct Vcpu {
     pub flush_by_asid: bool,
     /// Whether the CPU has clean bits.
     pub has_clean_bits: bool,
+    /// Whether the CPU tells of the intercepted instruction.
+    pub has_decode_assists: bool,
     /// The instruction that the guest is being stepped over, if it is.
     pub step: Option<Step>,
     /// The event whose delivery is watched, if one is.
@@ -149,6 +152,7 @@ impl Vcpu {
             code_page: CodePage::NONE,
             flush_by_asid: false,
             has_clean_bits: false,
+            has_decode_assists: false,
             step: None,
             delivery: None,
             breakpoints_told: 0,
@@ -325,8 +329,14 @@ impl Vcpu {
         Prefixes::read(&bytes[..fetched], self.code_size())
     }
 
-    /// The instruction at RIP, if it is one that the VMM knows.
+    /// The instruction at RIP, if it is one that the VMM knows: as the CPU tells it, or else by
+    /// its bytes.
     pub fn instruction(&self, memory: &GuestMemory) -> Option<Instruction> {
+        if self.has_decode_assists
+            && let Some(told) = assists::instruction(self.control(), self.save().rip)
+        {
+            return Some(told);
+        }
         let mut bytes = [0; decode::LONGEST];
         let fetched = self.fetch(memory, &mut bytes);
         decode::decode(&bytes[..fetched], self.code_size())

@@ -204,3 +204,114 @@ fn a_completed_single_step_is_seen_in_dr6() {
     });
     assert_eq!(changed, clean::DRX);
 }
+
+/// A CPU that keeps whatever its clean bits let it keep, as the manual allows.
+struct Keeper {
+    /// What it believes the VMCB to hold.
+    kept: Vec<u8>,
+}
+
+impl Keeper {
+    /// The first VMRUN reads everything.
+    fn new(vcpu: &Vcpu) -> Keeper {
+        let kept = bytes(vcpu.vmcb()).to_vec();
+        Keeper { kept }
+    }
+
+    /// VMRUN, and the exit right after it. Fails if the CPU goes by a value that has changed.
+    #[track_caller]
+    fn runs(&mut self, vcpu: &mut Vcpu) {
+        let clean = vcpu.control().clean;
+        let now = bytes(vcpu.vmcb());
+        for (bit, places) in GROUPS {
+            for &(start, end) in places {
+                if clean & bit == 0 {
+                    self.kept[start..end].copy_from_slice(&now[start..end]);
+                }
+                let kept = &self.kept[start..end];
+                assert_eq!(kept, &now[start..end], "{start:#x}: stale by {bit:#x}");
+            }
+        }
+        // What the world switch does.
+        vcpu.control_mut().clean = CLEAN;
+    }
+}
+
+/// What may happen to a VMCB between an exit and the next VMRUN.
+#[derive(Clone, Debug)]
+enum Touch {
+    Control(usize, u8),
+    Save(usize, u8),
+    Gpr(u8, u64),
+    Completes(u64),
+    Inject(u8),
+    Bell(bool),
+    Flush(bool),
+    Handler(usize, u32),
+    Run,
+}
+
+fn touch() -> impl Strategy<Value = Touch> {
+    prop_oneof![
+        (0..0x400usize, any::<u8>()).prop_map(|(at, value)| Touch::Control(at, value)),
+        (0..0x298usize, any::<u8>()).prop_map(|(at, value)| Touch::Save(at, value)),
+        (0..16u8, any::<u64>()).prop_map(|(gpr, value)| Touch::Gpr(gpr, value)),
+        any::<u64>().prop_map(Touch::Completes),
+        (0..32u8).prop_map(Touch::Inject),
+        any::<bool>().prop_map(Touch::Bell),
+        any::<bool>().prop_map(Touch::Flush),
+        (0..CHANGES.len(), any::<u32>()).prop_map(|(index, eax)| Touch::Handler(index, eax)),
+        Just(Touch::Run),
+        Just(Touch::Run),
+    ]
+}
+
+/// Writes a byte of `area`, which is plain numbers.
+fn poke<T>(area: &mut T, at: usize, value: u8) {
+    assert!(at < size_of::<T>());
+    // SAFETY: the byte is in the area, which has no value that it cannot hold.
+    unsafe { (&raw mut *area).cast::<u8>().add(at).write(value) };
+}
+
+proptest! {
+    /// However a VMCB is changed, and whenever it runs: the CPU never goes by an old value.
+    #[test]
+    fn a_cpu_that_keeps_all_it_may_runs_what_the_vmcb_says(
+        touches in proptest::collection::vec(touch(), 1..60),
+    ) {
+        let mut instance = at(&[0x90; 4], ExitCode::Intr);
+        let mut cpu = Keeper::new(&instance.vcpu);
+        cpu.runs(&mut instance.vcpu);
+        for touch in touches {
+            let Instance { vcpu, vm } = &mut instance;
+            match touch {
+                // Its own clean bits are the switch's.
+                Touch::Control(at, _) if (0x0c0..0x0c4).contains(&at) => {}
+                Touch::Control(at, value) => poke(vcpu.control_mut(), at, value),
+                Touch::Save(at, value) => poke(vcpu.save_mut(), at, value),
+                Touch::Gpr(gpr, value) => vcpu.set_gpr(gpr, value),
+                Touch::Completes(rip) => vcpu.complete_with_rf(rip),
+                Touch::Inject(vector) => vcpu.inject(Event::exception(vector)),
+                Touch::Bell(true) => vcpu.ring_bell(),
+                Touch::Bell(false) => vcpu.silence_bell(),
+                Touch::Flush(true) => vcpu.flush_tlb(crate::svm::tlb::Flush::All),
+                Touch::Flush(false) => vcpu.flush_no_tlb(),
+                Touch::Handler(index, eax) => {
+                    let (code, exit, handler, ..) = CHANGES[index];
+                    vm.memory.write(Gpa(CODE), code).unwrap();
+                    vcpu.forget_code_page();
+                    *vcpu.save_mut() = guest(&QUIET, code).vcpu.save().clone();
+                    vcpu.control_mut().exit_code = exit as u64;
+                    vcpu.set_rax(eax.into());
+                    cpu.runs(vcpu);
+                    handler(vcpu, vm);
+                }
+                Touch::Run => {}
+            }
+            if matches!(touch, Touch::Run) {
+                cpu.runs(&mut instance.vcpu);
+            }
+        }
+        cpu.runs(&mut instance.vcpu);
+    }
+}

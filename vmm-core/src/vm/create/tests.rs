@@ -61,6 +61,7 @@ fn start(policy: &'static VmPolicy, frames: &mut Frames) -> Result<Instance, Too
             nrip: true,
             flush_by_asid: true,
             clean_bits: false,
+            decode_assists: false,
             max_physical: 48,
         },
         tsc: Tsc::new(1_000_000_000).unwrap(),
