@@ -30,10 +30,17 @@ pub(crate) fn document(found: &mut Findings<'_>) -> Document {
     let source = found.source();
     let (root, errors) = DeTable::parse_recoverable(&source.text);
     for error in &errors {
-        let at = error.span().unwrap_or_default().into();
+        let at: Span = error.span().unwrap_or_default().into();
+        let help = match source.text.get(at.start..at.end).unwrap_or_default() {
+            _ if error.message() == "duplicate key" => Some("keep one of the two".to_owned()),
+            "yes" | "on" | "True" => Some("write `true`".to_owned()),
+            "no" | "off" | "False" => Some("write `false`".to_owned()),
+            word if is_bare_word(word) => Some(format!("write `\"{word}\"`")),
+            _ => None,
+        };
         let draft = found.add(&rules::SYNTAX, at, error.message());
-        if error.message() == "duplicate key" {
-            draft.help("keep one of the two");
+        if let Some(help) = help {
+            draft.help(help);
         }
     }
     let is_toml = found.is_empty();
@@ -52,6 +59,14 @@ pub(crate) fn document(found: &mut Findings<'_>) -> Document {
         });
     }
     document
+}
+
+/// Whether this could be a string that lacks only its quotes.
+fn is_bare_word(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text
+            .chars()
+            .all(|char| char.is_ascii_alphanumeric() || "-_.".contains(char))
 }
 
 impl Reader<'_, '_> {
