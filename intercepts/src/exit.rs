@@ -160,9 +160,9 @@ pub const SLOTS: usize = 256;
 
 /// The index of an exit code in a dispatch or counter table; distinct for every known code.
 ///
-/// Codes below 100h are their own index. Codes 40xh become F0h-F3h. VMEXIT_INVALID (-1)
-/// and VMEXIT_BUSY (-2) become FFh and FEh, however wide the CPU wrote them: QEMU 7.2
-/// writes -1 as 32 bits, the manual says 64.
+/// Codes below 100h are their own index. Codes 40xh become F0h-F3h. VMRUN's own, from
+/// VMEXIT_INVALID (-1) to VMEXIT_INVALID_PMC (-4), become FFh to FCh, however wide the CPU
+/// wrote them: QEMU 7.2 writes -1 as 32 bits, the manual says 64.
 #[inline(always)]
 pub const fn slot(code: u64) -> u8 {
     if code < 0x100 {

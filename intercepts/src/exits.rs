@@ -127,7 +127,8 @@ exits! {
         .section("15.13.2");
     Smi = 0x062 => event("smi", "VMEXIT_SMI", MISC1, 2, "interrupt")
         .trigger("a system-management interrupt")
-        .infos("whether it came from an I/O instruction (bit 32), and that access", "0")
+        .infos("its source, and the access of the I/O instruction that it interrupted",
+            "the RIP of that I/O instruction")
         .fits(Actions::PASS.union(Actions::EMULATE)).section("15.13.3");
     Init = 0x063 => event("init", "VMEXIT_INIT", MISC1, 3, "interrupt").trigger("the INIT signal")
         .fits(Actions::STOP).floor(Action::Stop).section("15.13.4");
@@ -165,7 +166,7 @@ exits! {
     Iret = 0x074 => step("iret", "VMEXIT_IRET", MISC1, 20).trigger("IRET, IRETD or IRETQ")
         .section("15.9");
     Swint = 0x075 => software_interrupt("swint", "VMEXIT_SWINT", MISC1, 21).trigger("INTn")
-        .infos("bits 7:0: the vector, with decode assists", "0").section("15.9");
+        .infos("bits 7:0: the vector, with decode assists", UNDEFINED).section("15.8.2");
     Invd = 0x076 => emulated("invd", "VMEXIT_INVD", MISC1, 22, "cache").opcode(2)
         .floor(Action::Emulate).trigger("INVD").section("15.9");
     Pause = 0x077 => emulated("pause", "VMEXIT_PAUSE", MISC1, 23, "pause").opcode(1)
@@ -173,7 +174,7 @@ exits! {
     Hlt = 0x078 => emulated("hlt", "VMEXIT_HLT", MISC1, 24, "hlt").opcode(1).waits()
         .trigger("HLT").section("15.9");
     Invlpg = 0x079 => step("invlpg", "VMEXIT_INVLPG", MISC1, 25).trigger("INVLPG")
-        .infos("the linear address, with decode assists", "0").section("15.9");
+        .infos("the linear address, with decode assists", UNDEFINED).section("15.8.3");
     Invlpga = 0x07a => svm("invlpga", "VMEXIT_INVLPGA", MISC1, 26).trigger("INVLPGA")
         .section("15.9");
     Ioio = 0x07b => emulated("ioio", "VMEXIT_IOIO", MISC1, 27, "io").next_rip_in_info2()
@@ -188,7 +189,7 @@ exits! {
         .fits(Actions::EMULATE.union(Actions::COUNT).union(Actions::LOG).union(Actions::DENY).union(Actions::STOP))
         .denies(Denial::Gp)
         .trigger("RDMSR or WRMSR of a register whose bit is set in the MSR permission map")
-        .infos("0 for RDMSR, 1 for WRMSR", "0").section("15.11");
+        .infos("0 for RDMSR, 1 for WRMSR", UNDEFINED).section("15.11");
     TaskSwitch = 0x07d => event("task-switch", "VMEXIT_TASK_SWITCH", MISC1, 29, "stop")
         .fits(Actions::STOP).floor(Action::Stop).trigger("a hardware task switch")
         .infos("selector of the new TSS", "what caused it, its error code, and EFLAGS.RF")
@@ -265,7 +266,6 @@ exits! {
         .trigger("INVLPGB with operands that a guest may not use").section("15.9");
     Invpcid = 0x0a2 => step("invpcid", "VMEXIT_INVPCID", MISC3, 2).needs(Feature::INVPCID)
         .trigger("INVPCID")
-        .infos("the type operand, with decode assists", "the descriptor's address")
         .section("15.9");
     Mcommit = 0x0a3 => step("mcommit", "VMEXIT_MCOMMIT", MISC3, 3).needs(Feature::MCOMMIT)
         .trigger("MCOMMIT").section("15.9");
@@ -273,7 +273,7 @@ exits! {
         .trigger("TLBSYNC").section("15.9");
     BusLock = 0x0a5 => event("bus-lock", "VMEXIT_BUSLOCK", MISC3, 5, "stop")
         .needs(Feature::BUS_LOCK_THRESHOLD).fits(Actions::PASS.union(Actions::STOP))
-        .trigger("a bus lock when the bus-lock counter is 0").section("15.14.5");
+        .trigger("a bus lock when the bus-lock counter is 0").infos("0", "0").section("15.14.5");
     IdleHlt = 0x0a6 => emulated("idle-hlt", "VMEXIT_IDLE_HLT", MISC3, 6, "hlt").opcode(1).waits()
         .needs(Feature::IDLE_HLT).trigger("HLT while no virtual interrupt is pending")
         .section("15.9");
@@ -296,9 +296,16 @@ exits! {
     Vmgexit = 0x403 => event("vmgexit", "VMEXIT_VMGEXIT", 0, 0, "stop")
         .caused_by(Intercept::EncryptedState).needs(Feature::SEV_ES).fits(Actions::STOP)
         .trigger("VMGEXIT of an encrypted guest").section("15.35.6");
+    InvalidPmc = 0xffff_ffff_ffff_fffc => event("invalid-pmc", "VMEXIT_INVALID_PMC", 0, 0, "invalid")
+        .caused_by(Intercept::Vmrun).needs(Feature::SEV_ES).fits(Actions::STOP).owned_stop()
+        .trigger("VMRUN of an encrypted guest whose performance counters its VMM does not allow")
+        .section("15.39");
+    IdleRequired = 0xffff_ffff_ffff_fffd => event("idle-required", "VMEXIT_IDLE_REQUIRED", 0, 0, "invalid")
+        .caused_by(Intercept::Vmrun).needs(Feature::SMT_PROTECTION).fits(Actions::STOP).owned_stop()
+        .trigger("VMRUN of an encrypted guest whose sibling thread is not idle").section("15.36.17");
     Busy = 0xffff_ffff_ffff_fffe => event("busy", "VMEXIT_BUSY", 0, 0, "invalid")
         .caused_by(Intercept::Vmrun).needs(Feature::SEV_ES).fits(Actions::STOP).owned_stop()
-        .trigger("VMRUN of a VMCB whose encrypted state is in use").section("15.36.17");
+        .trigger("VMRUN of a VMCB whose encrypted state is in use").section("15.36.16");
     Invalid = 0xffff_ffff_ffff_ffff => event("invalid", "VMEXIT_INVALID", 0, 0, "invalid")
         .caused_by(Intercept::Vmrun).fits(Actions::STOP).owned_stop()
         .trigger("VMRUN found illegal state in the VMCB").section("15.5.1");
@@ -309,12 +316,12 @@ pub fn by_name(name: &str) -> Option<&'static Exit> {
     EXITS.iter().find(|exit| exit.name == name)
 }
 
-/// The exit with that code. VMEXIT_INVALID and VMEXIT_BUSY are known by their low 32 bits.
+/// The exit with that code. Those below 0, VMRUN's own, are known by their low 32 bits.
 pub fn by_code(code: u64) -> Option<&'static Exit> {
+    const BELOW_0: u64 = 0xffff_ffff_0000_0000;
     let wanted = match code {
-        0xffff_ffff => ExitCode::Invalid as u64,
-        0xffff_fffe => ExitCode::Busy as u64,
-        other => other,
+        0xffff_ff00..=0xffff_ffff => code | BELOW_0,
+        _ => code,
     };
     EXITS
         .binary_search_by_key(&wanted, |exit| exit.code as u64)

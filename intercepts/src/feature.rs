@@ -85,7 +85,6 @@ features! {
     VMCB_ADDRESS "vmcb-address-check" 0x8000_000a . 0 Edx[28] "VMRUN, VMLOAD and VMSAVE check the address themselves";
     BUS_LOCK_THRESHOLD "bus-lock-threshold" 0x8000_000a . 0 Edx[29] "Bus lock threshold";
     IDLE_HLT "idle-hlt" 0x8000_000a . 0 Edx[30] "HLT intercept that spares a pending virtual interrupt";
-    ENHANCED_SHUTDOWN "enhanced-shutdown" 0x8000_000a . 0 Edx[31] "A shutdown exit tells its cause";
     RDTSCP "rdtscp" 0x8000_0001 . 0 Edx[27] "RDTSCP";
     MONITOR "monitor" 1 . 0 Ecx[3] "MONITOR and MWAIT";
     XSAVE "xsave" 1 . 0 Ecx[26] "XSAVE, XGETBV and XSETBV";
@@ -95,7 +94,14 @@ features! {
     MCOMMIT "mcommit" 0x8000_0008 . 0 Ebx[8] "MCOMMIT";
     SKINIT "skinit" 0x8000_0001 . 0 Ecx[12] "SKINIT and STGI without SVM enabled";
     WRITE_TRAPS "write-traps" 0x8000_001f . 0 Eax[3] "SEV-ES, with which EFER and CR write traps came";
+    X2AVIC_EXT "x2avic-ext" 0x8000_000a . 0 Ecx[6] "4,096 virtual CPUs under AVIC in x2APIC mode";
+    ERAPS "eraps" 0x8000_0021 . 0 Eax[24] "Return-address predictor that a VMM controls for its guests";
+    LBR_STACK "lbr-stack" 0x8000_0022 . 0 Eax[1] "A stack of last branches";
     SEV "sev" 0x8000_001f . 0 Eax[1] "Encrypted memory";
     SEV_ES "sev-es" 0x8000_001f . 0 Eax[3] "Encrypted state";
     SEV_SNP "sev-snp" 0x8000_001f . 0 Eax[4] "Encrypted memory in the reverse map table";
+    VTE "vte" 0x8000_001f . 0 Eax[16] "Virtual transparent encryption";
+    SMT_PROTECTION "smt-protection" 0x8000_001f . 0 Eax[25] "Encrypted guests that run only beside an idle thread";
+    SECURE_AVIC "secure-avic" 0x8000_001f . 0 Eax[26] "AVIC of an encrypted guest, guarded from its host";
+    ALLOWED_SEV_FEATURES "allowed-sev-features" 0x8000_001f . 0 Eax[27] "A mask of what encrypted guests may use";
 }

@@ -55,13 +55,34 @@ bits! {
     GPR = 3:0 needs DECODE_ASSISTS, "Number of the general-purpose register";
     MOV = 63 needs DECODE_ASSISTS, "The instruction was MOV, not CLTS, LMSW or SMSW";
 
-    /// EXITINFO1 of a MOV to or from a debug register (APM 15.8.2).
+    /// EXITINFO1 of a MOV to or from a debug register (APM 15.8.1).
     pub mod mov_dr: u64;
     GPR = 3:0 needs DECODE_ASSISTS, "Number of the general-purpose register";
 
-    /// EXITINFO1 of VMEXIT_SWINT (APM 15.8).
+    /// EXITINFO1 of VMEXIT_SWINT (APM 15.8.2).
     pub mod swint: u64;
     VECTOR = 7:0 needs DECODE_ASSISTS, "The vector";
+
+    /// EXITINFO1 of VMEXIT_SMI (APM 15.13.3).
+    pub mod smi: u64;
+    SMISRC = 0, "Source of the SMI" { 0 => "internal", 1 => "external" };
+    MCREDIR = 1, "It stands for a machine check";
+    SEG = 12:10, "Effective segment of a string" {
+        0 => "ES", 1 => "CS", 2 => "SS", 3 => "DS", 4 => "FS", 5 => "GS",
+    };
+    TYPE = 32, "Direction" { 0 => "OUT or OUTS", 1 => "IN or INS" };
+    VAL = 33, "It came during an I/O instruction, which the other bits describe";
+    STR = 34, "INS or OUTS";
+    REP = 35, "A REP prefix";
+    SZ8 = 36, "8-bit operand";
+    SZ16 = 37, "16-bit operand";
+    SZ32 = 38, "32-bit operand";
+    A16 = 39, "16-bit address";
+    A32 = 40, "32-bit address";
+    A64 = 41, "64-bit address";
+    TF = 43, "RFLAGS.TF";
+    BRP = 47:44, "I/O breakpoints that it met";
+    PORT = 63:48, "Port";
 
     /// EXITINFO1 of VMEXIT_MSR (APM 15.11).
     pub mod msr: u64;
@@ -86,13 +107,14 @@ bits! {
 
     /// EXITINFO2 of VMEXIT_AVIC_INCOMPLETE_IPI (APM 15.29.9.1).
     pub mod avic_ipi_cause: u64;
-    INDEX = 11:0, "Index of the target in the table, physical or logical";
+    INDEX = 11:0, "Index of the target in the physical or the logical table, for causes 1 to 3";
     ID = 63:32, "Why it was not delivered" {
-        0 => "interrupt type not supported",
+        0 => "level-triggered, or of a kind that is not delivered",
         1 => "target not running",
-        2 => "target invalid",
-        3 => "backing page invalid",
-        4 => "vector invalid",
+        2 => "target in no table",
+        3 => "address of a backing page invalid",
+        4 => "vector below 16",
+        5 => "not to itself, under a secure AVIC",
     };
 
     /// EXITINFO1 of VMEXIT_AVIC_NOACCEL (APM 15.29.9.2).
@@ -113,6 +135,7 @@ pub fn info_bits(code: ExitCode) -> [&'static [Bits]; 2] {
         Ioio => [ioio::BITS, &[]],
         Npf => [npf::BITS, &[]],
         ExceptionPf => [pf::BITS, &[]],
+        Smi => [smi::BITS, &[]],
         Swint => [swint::BITS, &[]],
         Msr => [msr::BITS, &[]],
         TaskSwitch => [task_selector::BITS, task_cause::BITS],

@@ -35,7 +35,7 @@ pub static INSTRUCTIONS: &[Instruction] = &[
         operands: "as the VMM and its guests agree",
         meaning: "Calls the VMM: exits if intercepted, else #UD",
         privilege: "any CPL",
-        section: "15.9",
+        section: "15.18",
         ..svm("VMMCALL", &[0x0f, 0x01, 0xd9], ExitCode::Vmmcall)
     },
     Instruction {
@@ -79,14 +79,14 @@ pub static INSTRUCTIONS: &[Instruction] = &[
         operands: "RAX: linear address and what is valid, ECX: page count, EDX: ASID and PCID",
         meaning: "Drops translations from the TLBs of all processors",
         feature: Feature::INVLPGB,
-        section: "15.16.3",
+        section: "15.9",
         ..svm("INVLPGB", &[0x0f, 0x01, 0xfe], ExitCode::Invlpgb)
     },
     Instruction {
         operands: "none",
         meaning: "Waits until every processor has done what INVLPGB asked",
         feature: Feature::INVLPGB,
-        section: "15.16.3",
+        section: "15.9",
         ..svm("TLBSYNC", &[0x0f, 0x01, 0xff], ExitCode::Tlbsync)
     },
     Instruction {

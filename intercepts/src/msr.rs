@@ -35,20 +35,26 @@ bits! {
     FRAC = 31:0, "Fraction";
     INT = 39:32, "Whole number";
 
-    /// The AVIC doorbell (APM 15.29.6).
+    /// The AVIC doorbell (APM 15.29.8.2).
     pub mod avic_doorbell: u64;
-    APIC_ID = 31:0, "APIC ID of the processor to ring";
+    APIC_ID = 7:0, "APIC ID of the processor to ring";
 
-    /// GHCB (APM 15.35).
+    /// VMPAGE_FLUSH (APM 15.34.9).
+    pub mod vmpage_flush: u64;
+    ASID = 11:0, "ASID of the guest whose page it is";
+    VIRTUAL_ADDR = 63:12, "Linear address of the page in the host, its low 12 bits omitted";
+
+    /// GHCB (APM 15.35.7).
     pub mod ghcb: u64;
     GHCB_INFO = 11:0, "What is asked or answered";
     GHCB_DATA = 63:12, "The guest-physical address, or more of the message";
 
     /// SEV_STATUS (APM 15.34.10).
     pub mod sev_status: u64;
-    SEV = 0, "The guest's memory is encrypted";
-    SEV_ES = 1, "Its registers are as well";
-    SNP = 2, "Its memory is in the reverse map table";
+    SEV_ENABLED = 0, "The guest's memory is encrypted";
+    SEV_ES_ENABLED = 1, "Its registers are as well";
+    SNP_ACTIVE = 2, "Its memory is in the reverse map table";
+    SEV_FEATURES = 23:3, "The rest of SEV_FEATURES, from bit 1, as GUEST_SEV_FEATURES names them";
 }
 
 /// A model-specific register.
@@ -71,7 +77,8 @@ impl Msr {
     pub const fn is_of_svm(&self) -> bool {
         matches!(
             self.number,
-            0xc000_0104 | 0xc001_0114..=0xc001_0118 | 0xc001_011b | 0xc001_0130 | 0xc001_0131
+            0xc000_0104 | 0xc001_0114
+                ..=0xc001_0119 | 0xc001_011b | 0xc001_011e | 0xc001_0130 | 0xc001_0131
         )
     }
 }
@@ -99,51 +106,58 @@ macro_rules! rows {
 }
 
 macro_rules! msrs {
-    ($($name:literal $number:literal $carrier:ident $meaning:literal $(, $bits:path)?;)*) => {
+    ($($konst:ident $name:literal $number:literal $carrier:ident $meaning:literal $(, $bits:path)?;)*) => {
+        impl Msr {
+            $(
+                #[doc = concat!($meaning, ".")]
+                pub const $konst: Msr = Msr {
+                    name: $name,
+                    number: $number,
+                    carrier: Carrier::$carrier,
+                    meaning: $meaning,
+                    bits: rows!($($bits)?),
+                };
+            )*
+        }
+
         /// Every MSR with a name.
-        pub static MSRS: &[Msr] = &[
-            $(Msr {
-                name: $name,
-                number: $number,
-                carrier: Carrier::$carrier,
-                meaning: $meaning,
-                bits: rows!($($bits)?),
-            },)*
-        ];
+        pub static MSRS: &[Msr] = &[$(Msr::$konst),*];
     };
 }
 
 msrs! {
-    "tsc" 0x10 Nobody "Time-stamp counter; a guest's is shifted by TSC_OFFSET";
-    "apic_base" 0x1b Nobody "Local APIC base and enable";
-    "mtrr_cap" 0xfe Nobody "Memory-type ranges: how many";
-    "sysenter_cs" 0x174 Vmload "SYSENTER code segment";
-    "sysenter_esp" 0x175 Vmload "SYSENTER stack pointer";
-    "sysenter_eip" 0x176 Vmload "SYSENTER entry point";
-    "mcg_cap" 0x179 Nobody "Machine check: what there is";
-    "debugctl" 0x1d9 Nobody "Debug control; DBGCTL in the save area", registers::dbgctl::BITS;
-    "pat" 0x277 Nobody "Page attribute table; a nested guest's is G_PAT", registers::pat::BITS;
-    "mtrr_def_type" 0x2ff Nobody "Memory-type ranges: the default";
-    "efer" 0xc000_0080 Nobody "Extended features; always virtual, SVME reads 0", registers::efer::BITS;
-    "star" 0xc000_0081 Vmload "SYSCALL segments and legacy target";
-    "lstar" 0xc000_0082 Vmload "SYSCALL target in long mode";
-    "cstar" 0xc000_0083 Vmload "SYSCALL target in compatibility mode";
-    "sfmask" 0xc000_0084 Vmload "SYSCALL flag mask";
-    "fs_base" 0xc000_0100 Vmload "FS base";
-    "gs_base" 0xc000_0101 Vmload "GS base";
-    "kernel_gs_base" 0xc000_0102 Vmload "GS base that SWAPGS brings";
-    "tsc_aux" 0xc000_0103 Switch "What RDTSCP returns in ECX";
-    "tsc_ratio" 0xc000_0104 Nobody "TSC ratio of guests", tsc_ratio::BITS;
-    "syscfg" 0xc001_0010 Nobody "System configuration";
-    "hwcr" 0xc001_0015 Nobody "Hardware configuration";
-    "vm_cr" 0xc001_0114 Nobody "SVM control: SVMDIS, lock", vm_cr::BITS;
-    "ignne" 0xc001_0115 Nobody "The IGNNE signal of the legacy x87 error interface", ignne::BITS;
-    "smm_ctl" 0xc001_0116 Nobody "Control of system-management mode by a VMM", smm_ctl::BITS;
-    "vm_hsave_pa" 0xc001_0117 Nobody "Host save area of VMRUN", vm_hsave_pa::BITS;
-    "svm_key" 0xc001_0118 Nobody "Key that unlocks SVMDIS; reads 0";
-    "avic_doorbell" 0xc001_011b Nobody "Rings another processor that runs a guest", avic_doorbell::BITS;
-    "ghcb" 0xc001_0130 Nobody "Where an encrypted guest talks to its VMM", ghcb::BITS;
-    "sev_status" 0xc001_0131 Nobody "What of the guest is encrypted", sev_status::BITS;
+    TSC "tsc" 0x10 Nobody "Time-stamp counter; a guest's is shifted by TSC_OFFSET";
+    APIC_BASE "apic_base" 0x1b Nobody "Local APIC base and enable";
+    MTRR_CAP "mtrr_cap" 0xfe Nobody "Memory-type ranges: how many";
+    SYSENTER_CS "sysenter_cs" 0x174 Vmload "SYSENTER code segment";
+    SYSENTER_ESP "sysenter_esp" 0x175 Vmload "SYSENTER stack pointer";
+    SYSENTER_EIP "sysenter_eip" 0x176 Vmload "SYSENTER entry point";
+    MCG_CAP "mcg_cap" 0x179 Nobody "Machine check: what there is";
+    DEBUGCTL "debugctl" 0x1d9 Nobody "Debug control; DBGCTL in the save area", registers::dbgctl::BITS;
+    PAT "pat" 0x277 Nobody "Page attribute table; a nested guest's is G_PAT", registers::pat::BITS;
+    MTRR_DEF_TYPE "mtrr_def_type" 0x2ff Nobody "Memory-type ranges: the default";
+    EFER "efer" 0xc000_0080 Nobody "Extended features; always virtual, SVME reads 0", registers::efer::BITS;
+    STAR "star" 0xc000_0081 Vmload "SYSCALL segments and legacy target";
+    LSTAR "lstar" 0xc000_0082 Vmload "SYSCALL target in long mode";
+    CSTAR "cstar" 0xc000_0083 Vmload "SYSCALL target in compatibility mode";
+    SFMASK "sfmask" 0xc000_0084 Vmload "SYSCALL flag mask";
+    FS_BASE "fs_base" 0xc000_0100 Vmload "FS base";
+    GS_BASE "gs_base" 0xc000_0101 Vmload "GS base";
+    KERNEL_GS_BASE "kernel_gs_base" 0xc000_0102 Vmload "GS base that SWAPGS brings";
+    TSC_AUX "tsc_aux" 0xc000_0103 Switch "What RDTSCP returns in ECX";
+    TSC_RATIO "tsc_ratio" 0xc000_0104 Nobody "TSC ratio of guests", tsc_ratio::BITS;
+    SYSCFG "syscfg" 0xc001_0010 Nobody "System configuration";
+    HWCR "hwcr" 0xc001_0015 Nobody "Hardware configuration";
+    VM_CR "vm_cr" 0xc001_0114 Nobody "SVM control: SVMDIS, lock", vm_cr::BITS;
+    IGNNE "ignne" 0xc001_0115 Nobody "The IGNNE signal of the legacy x87 error interface", ignne::BITS;
+    SMM_CTL "smm_ctl" 0xc001_0116 Nobody "Control of system-management mode by a VMM", smm_ctl::BITS;
+    VM_HSAVE_PA "vm_hsave_pa" 0xc001_0117 Nobody "Host save area of VMRUN", vm_hsave_pa::BITS;
+    SVM_KEY "svm_key" 0xc001_0118 Nobody "Sets the key that clears VM_CR.LOCK, or tries one; reads 0";
+    SMM_KEY "smm_key" 0xc001_0119 Nobody "Sets the key that clears HWCR.SmmLock, or tries one; reads 0";
+    AVIC_DOORBELL "avic_doorbell" 0xc001_011b Nobody "Rings another processor that runs a guest; reads raise #GP", avic_doorbell::BITS;
+    VMPAGE_FLUSH "vmpage_flush" 0xc001_011e Nobody "Writes a page of an encrypted guest back from the caches", vmpage_flush::BITS;
+    GHCB "ghcb" 0xc001_0130 Nobody "Where an encrypted guest talks to its VMM", ghcb::BITS;
+    SEV_STATUS "sev_status" 0xc001_0131 Nobody "What of the guest is encrypted", sev_status::BITS;
 }
 
 /// The MSR of that name.

@@ -11,6 +11,9 @@ pub(super) const MISC1: u16 = 0x00c;
 pub(super) const MISC2: u16 = 0x010;
 pub(super) const MISC3: u16 = 0x014;
 
+/// What EXITINFO1 and EXITINFO2 hold where the manual does not say (APM 15.6).
+pub(super) const UNDEFINED: &str = "undefined";
+
 /// What most actions on an instruction have in common.
 const INSTRUCTION: Actions = Actions::PASS
     .union(Actions::COUNT)
@@ -45,8 +48,8 @@ pub(super) const fn event(
         owner: Owner::Policy,
         family,
         trigger: "",
-        info1: "0",
-        info2: "0",
+        info1: UNDEFINED,
+        info2: UNDEFINED,
         section: "",
     }
 }
@@ -128,7 +131,7 @@ pub(super) const fn dr_read(name: &'static str, apm: &'static str, number: u8) -
     Exit {
         trigger: "MOV from the debug register",
         info1: "bits 3:0: the GPR, with decode assists",
-        section: "15.8.2",
+        section: "15.8.1",
         ..emulated(name, apm, DR, number, "dr")
     }
 }
@@ -147,7 +150,7 @@ pub(super) const fn exception(name: &'static str, apm: &'static str, vector: u8)
         finish: Finish::Reflect,
         fits: INSTRUCTION.difference(Actions::DENY),
         trigger: "the exception, before it is delivered",
-        info1: "the error code, for the vectors that have one",
+        info1: "the error code, for the vectors that have one, else undefined",
         section: "15.12",
         ..event(name, apm, EXCEPTIONS, vector, "exception")
     }
@@ -160,7 +163,7 @@ pub(super) const fn write_trap(name: &'static str, apm: &'static str, bit: u8) -
         finish: Finish::Emulate,
         fits: Actions::PASS.union(FINISHED).union(Actions::STOP),
         info1: "the value written",
-        section: "15.35.4",
+        section: "15.35.10",
         ..event(name, apm, MISC2, bit, "write_trap").needs(Feature::WRITE_TRAPS)
     }
 }

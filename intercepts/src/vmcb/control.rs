@@ -26,7 +26,7 @@ area! {
     0x050 tsc_offset: u64, Request, "Added to the TSC that the guest reads";
     0x058 guest_asid: u32, Request, "Address space identifier of the guest; 0 is the host's";
     0x05c tlb_control: u8, Request, "What VMRUN flushes from the TLB", bits words::tlb_control::BITS;
-    0x05d erap_control: u8, Request, "Return-address predictor of the guest", bits words::erap_control::BITS;
+    0x05d erap_control: u8, Request, "Return-address predictor of the guest", bits words::erap_control::BITS, needs ERAPS;
     0x05e reserved_05e: [u8; 2], Reserved, "Reserved";
     0x060 vintr: u64, Exchange, "Virtual interrupts: what is pending, and what the guest's flags govern", bits words::vintr::BITS;
     0x068 interrupt_shadow: u64, Exchange, "Interrupt shadow of the guest", bits words::shadow::BITS;
@@ -50,14 +50,17 @@ area! {
     0x0f0 avic_logical_table: u64, Request, "AVIC: physical address of the logical APIC ID table", bits words::avic_page::BITS, needs AVIC;
     0x0f8 avic_physical_table: u64, Request, "AVIC: physical address of the physical APIC ID table, and its last index", bits words::avic_physical::BITS, needs AVIC;
     0x100 reserved_100: [u8; 8], Reserved, "Reserved";
-    0x108 vmsa_pa: u64, Request, "Physical address of the save area of an encrypted guest", needs SEV_ES;
+    0x108 vmsa_pa: u64, Request, "Physical address of the save area of an encrypted guest", bits words::vmsa::BITS, needs SEV_ES;
     0x110 vmgexit_rax: u64, Answer, "RAX of an encrypted guest at VMGEXIT", needs SEV_ES;
     0x118 vmgexit_cpl: u64, Answer, "CPL of an encrypted guest at VMGEXIT", bits words::vmgexit_cpl::BITS, needs SEV_ES;
     0x120 bus_lock_counter: u16, Exchange, "Bus locks that the guest may take before the exit", needs BUS_LOCK_THRESHOLD;
-    0x122 reserved_122: [u8; 0x16], Reserved, "Reserved";
-    0x138 allowed_sev_features: u64, Request, "The features that an encrypted guest may have", bits words::allowed_features::BITS, needs SEV_SNP;
-    0x140 guest_sev_features: u64, Answer, "The features that an encrypted guest has, as VMRUN found them", needs SEV_SNP;
-    0x148 reserved_148: [u8; 0x298], Reserved, "Reserved";
+    0x122 reserved_122: [u8; 0x12], Reserved, "Reserved";
+    0x134 update_irr: u32, Request, "Whether VMRUN takes REQUESTED_IRR", bits words::update_irr::BITS, needs SECURE_AVIC;
+    0x138 allowed_sev_features: u64, Request, "The features that an encrypted guest may have", bits words::allowed_features::BITS, needs ALLOWED_SEV_FEATURES;
+    0x140 guest_sev_features: u64, Answer, "The features that an encrypted guest has, as VMRUN found them", bits words::sev_features::BITS, needs ALLOWED_SEV_FEATURES;
+    0x148 reserved_148: [u8; 8], Reserved, "Reserved";
+    0x150 requested_irr: [u8; 0x20], Request, "REQUESTED_IRR: interrupts for a guest with a secure AVIC, a bit each", needs SECURE_AVIC;
+    0x170 reserved_170: [u8; 0x270], Reserved, "Reserved";
     0x3e0 reserved_for_host: [u8; 0x20], Software, "Reserved for the VMM's own use; the CPU ignores it";
 }
 

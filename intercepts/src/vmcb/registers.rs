@@ -28,10 +28,6 @@ bits! {
     pub mod cpl: u8;
     CPL = 1:0, "Current privilege level";
 
-    /// VMPL (4CAh).
-    pub mod vmpl: u8;
-    VMPL = 1:0, "Privilege level of the VM's software, 0 the highest";
-
     /// EFER (MSR C000_0080h, APM 3.1.7).
     pub mod efer: u64;
     SCE = 0, "SYSCALL and SYSRET";

@@ -1,9 +1,10 @@
-//! What VMRUN demands of a VMCB before it enters the guest (APM 15.5.1).
+//! What VMRUN demands of a VMCB before it enters the guest (APM 15.5.1, and the sections of what
+//! it may enable).
 //!
 //! The CPU answers a violation with VMEXIT_INVALID and nothing more. This names the field.
 
-use super::control::nested;
-use super::registers::{cr0, cr4, efer, segment};
+use super::control::{nested, vintr};
+use super::registers::{cr0, cr4, efer, s_cet, segment};
 use super::{Control, Vmcb};
 use crate::bits::defined;
 use crate::{Event, EventKind, ExitCode, Intercept};
@@ -18,6 +19,7 @@ pub struct Violation {
 }
 
 const EFER_DEFINED: u64 = defined(efer::BITS) as u64;
+const S_CET_DEFINED: u64 = defined(s_cet::BITS) as u64;
 const CR4_DEFINED: u64 = defined(cr4::BITS) as u64;
 /// CS.L and CS.D, in the attributes of the segment.
 const CS_L_D: u16 = ((segment::L | segment::D_B) >> 16) as u16;
@@ -51,6 +53,7 @@ demands! {
     |control, save, vmcb, max_physical|
     let long_paging = save.efer & efer::LME != 0 && save.cr0 & cr0::PG != 0;
     let nested_paging = control.nested_control & nested::NP_ENABLE != 0;
+    let interrupts = control.vintr;
 
     "efer" "EFER.SVME must be 1": (save.efer & efer::SVME != 0);
     "cr0" "CR0.NW must be 0 while CR0.CD is 0":
@@ -66,14 +69,22 @@ demands! {
     "cs" "in long mode CS.L and CS.D must not both be 1":
         (!long_paging || save.cs.attributes & CS_L_D != CS_L_D);
     "intercept_misc2" "VMRUN must be intercepted": (intercepts(vmcb, ExitCode::Vmrun));
-    "iopm_base_pa" "the I/O permission map must be page-aligned and within physical memory":
+    "iopm_base_pa" "the I/O permission map must end within physical memory":
         (map_fits(control.iopm_base_pa, 12 << 10, max_physical));
-    "msrpm_base_pa" "the MSR permission map must be page-aligned and within physical memory":
+    "msrpm_base_pa" "the MSR permission map must end within physical memory":
         (map_fits(control.msrpm_base_pa, 8 << 10, max_physical));
     "event_injection" "EVENTINJ must hold a legal event": (injectable(control.event_injection));
     "guest_asid" "ASID 0 is the host's": (control.guest_asid != 0);
-    "nested_cr3" "N_CR3 must be page-aligned and within physical memory":
-        (!nested_paging || map_fits(control.nested_cr3, 4096, max_physical));
+    "s_cet" "S_CET's reserved bits must be 0": (save.s_cet & !S_CET_DEFINED == 0);
+    "cr4" "CR4.CET needs CR0.WP": (save.cr4 & cr4::CET == 0 || save.cr0 & cr0::WP != 0);
+    "vintr" "V_NMI_ENABLE needs the intercept of NMIs":
+        (interrupts & vintr::V_NMI_ENABLE == 0 || intercepts(vmcb, ExitCode::Nmi));
+    "vintr" "X2AVIC_ENABLE needs AVIC_ENABLE":
+        (interrupts & vintr::X2AVIC_ENABLE == 0 || interrupts & vintr::AVIC_ENABLE != 0);
+    "nested_control" "SEV_ENABLE and SSS_CHECK_ENABLE need NP_ENABLE":
+        (nested_paging || control.nested_control & (nested::SEV_ENABLE | nested::SSS_CHECK_ENABLE) == 0);
+    "nested_cr3" "N_CR3 must not have bits beyond the physical address width":
+        (!nested_paging || control.nested_cr3 < max_physical);
     "g_pat" "G_PAT must hold memory types 0, 1, 4, 5, 6 or 7":
         (!nested_paging || is_legal_pat(save.g_pat));
 }
@@ -114,11 +125,12 @@ pub fn set_intercept(control: &mut Control, code: ExitCode, on: bool) {
     }
 }
 
+/// Whether a permission map ends within physical memory; VMRUN ignores the low 12 bits of its
+/// address (APM 15.10.1, 15.11).
 fn map_fits(base: u64, bytes: u64, max_physical: u64) -> bool {
-    base.is_multiple_of(4096)
-        && base
-            .checked_add(bytes)
-            .is_some_and(|end| end <= max_physical)
+    (base & !0xfff)
+        .checked_add(bytes)
+        .is_some_and(|end| end <= max_physical)
 }
 
 /// APM 15.20: reserved types, NMI's vector as an exception, and vectors that are no
@@ -179,6 +191,18 @@ mod tests {
         assert_eq!(validate(&legal(), MEMORY), Ok(()));
     }
 
+    #[test]
+    fn the_low_bits_of_a_maps_address_are_ignored() {
+        let mut vmcb = legal();
+        vmcb.control.iopm_base_pa = MEMORY - (12 << 10) + 0xfff;
+        assert_eq!(validate(&vmcb, MEMORY), Ok(()));
+        vmcb.control.iopm_base_pa += 1;
+        assert_eq!(
+            validate(&vmcb, MEMORY).map_err(|violation| violation.field),
+            Err("iopm_base_pa")
+        );
+    }
+
     /// Each condition of APM 15.5.1, broken by itself, is found and the field named.
     #[test]
     fn each_broken_condition_names_its_field() {
@@ -209,7 +233,7 @@ mod tests {
                 v.save.cs.attributes = CS_L_D;
             }),
             ("intercept_misc2", |v| v.control.intercept_misc2 = 0),
-            ("iopm_base_pa", |v| v.control.iopm_base_pa = 0x800),
+            ("iopm_base_pa", |v| v.control.iopm_base_pa = u64::MAX),
             ("msrpm_base_pa", |v| v.control.msrpm_base_pa = MEMORY - 4096),
             ("event_injection", |v| {
                 v.control.event_injection = Event(1 << 31 | 1 << 8)
@@ -221,9 +245,16 @@ mod tests {
                 v.control.event_injection = Event::exception(2)
             }),
             ("guest_asid", |v| v.control.guest_asid = 0),
+            ("s_cet", |v| v.save.s_cet = 4),
+            ("cr4", |v| v.save.cr4 = cr4::CET),
+            ("vintr", |v| v.control.vintr = vintr::V_NMI_ENABLE),
+            ("vintr", |v| v.control.vintr = vintr::X2AVIC_ENABLE),
+            ("nested_control", |v| {
+                v.control.nested_control = nested::SEV_ENABLE
+            }),
             ("nested_cr3", |v| {
                 v.control.nested_control = nested::NP_ENABLE;
-                v.control.nested_cr3 = 1;
+                v.control.nested_cr3 = MEMORY;
             }),
             ("g_pat", |v| {
                 v.control.nested_control = nested::NP_ENABLE;

@@ -21,7 +21,7 @@ bits! {
 
     /// Bits of [`super::Control::vintr`] (060h, APM 15.21).
     pub mod vintr: u64;
-    V_TPR = 7:0, "Virtual task priority; #VMEXIT writes back the guest's";
+    V_TPR = 7:0, "Virtual task priority, in bits 3:0; #VMEXIT writes back the guest's";
     V_IRQ = 8, "A virtual interrupt is pending; #VMEXIT writes it back";
     VGIF = 9 needs VGIF, "Virtual global interrupt flag: 1, the guest takes interrupts";
     V_NMI = 11 needs VNMI, "A virtual NMI is pending";
@@ -47,7 +47,7 @@ bits! {
     SEV_ES_ENABLE = 2 needs SEV_ES, "Encrypted registers";
     GMET_ENABLE = 3 needs GMET, "The user bit of nested entries guards the guest supervisor's code";
     SSS_CHECK_ENABLE = 4 needs SSS_CHECK, "Nested entries guard supervisor shadow stacks";
-    VTE_ENABLE = 5 needs SEV, "Virtual transparent encryption";
+    VTE_ENABLE = 5 needs VTE, "Virtual transparent encryption";
     ROGPT_ENABLE = 6 needs ROGPT, "Guest page tables may be in nested read-only pages";
     INVLPGB_TLBSYNC_ENABLE = 7 needs TLB_ICTL, "The guest may execute INVLPGB and TLBSYNC";
 
@@ -96,8 +96,37 @@ bits! {
     pub mod vmgexit_cpl: u64;
     CPL = 7:0, "The CPL";
 
-    /// Bits of [`super::Control::allowed_sev_features`] (138h).
+    /// Bits of [`super::Control::vmsa_pa`] (108h).
+    pub mod vmsa: u64;
+    PAGE = 51:12, "Physical address of the page, its low 12 bits omitted";
+
+    /// Bits of [`super::Control::update_irr`] (134h).
+    pub mod update_irr: u32;
+    UPDATE_IRR = 0, "VMRUN adds REQUESTED_IRR to the guest's interrupts";
+
+    /// Bits of [`super::Control::allowed_sev_features`] (138h, APM 15.36.20).
     pub mod allowed_features: u64;
-    ALLOWED = 61:0, "The features that the guest may have, a bit each";
-    ENABLE = 63, "The mask holds: VMRUN refuses a guest with other features";
+    ALLOWED_SEV_FEATURES_MASK = 61:0, "The features that the guest may have, a bit each";
+    ALLOWED_SEV_FEATURES_EN = 63, "The mask holds: VMRUN refuses a guest with other features";
+
+    /// Bits of [`super::Control::guest_sev_features`] (140h, APM table B-4).
+    pub mod sev_features: u64;
+    SNP_ACTIVE = 0, "Its memory is in the reverse map table";
+    VTOM = 1, "Memory below the virtual top of memory is encrypted";
+    REFLECT_VC = 2, "Exits become #VC, whoever caused them";
+    RESTRICTED_INJECTION = 3, "No interrupts but #HV";
+    ALTERNATE_INJECTION = 4, "Interrupts come from the guest's highest privilege level";
+    DEBUG_VIRTUALIZATION = 5, "Debug registers are the guest's";
+    PREVENT_HOST_IBS = 6, "No instruction-based sampling by the host";
+    BTB_ISOLATION = 7, "The branch target buffer is the guest's own";
+    VMPL_SSS = 8, "Supervisor shadow stacks by privilege level";
+    SECURE_TSC = 9, "The time-stamp counter is the guest's own";
+    VMGEXIT_PARAMETER = 10, "VMGEXIT has a parameter";
+    PMC_VIRTUALIZATION = 11, "Performance counters are the guest's";
+    IBS_VIRTUALIZATION = 12, "Instruction-based sampling is the guest's";
+    GUEST_INTERCEPT_CTL = 13, "The guest intercepts events of its lower privilege levels";
+    VMSA_REG_PROT = 14, "Saved registers are masked";
+    SMT_PROTECTION = 15, "The sibling thread must be idle";
+    SECURE_AVIC = 16, "The APIC's state is protected";
+    IBPB_ON_ENTRY = 21, "Branch prediction starts afresh on each entry";
 }

@@ -5,8 +5,8 @@
 use intercepts::info::info_bits;
 use intercepts::vmcb::{self, Field};
 use intercepts::{
-    Action, Advance, Bits, EXITS, Exit, FEATURES, INSTRUCTIONS, Intercept, MSRS, Owner, Register,
-    Timing,
+    Action, Advance, Bits, EXITS, Exit, FEATURES, Feature, INSTRUCTIONS, Intercept, MSRS, Owner,
+    Register, Timing,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -47,7 +47,8 @@ pub struct FieldRow {
     pub reserved: bool,
     /// What it holds.
     pub meaning: &'static str,
-    /// What the register behind it holds after a reset; none for the control area.
+    /// What the register behind it holds after a reset; none for the control area, and for a
+    /// range of registers.
     pub reset: Option<String>,
     /// What VMRUN demands.
     pub demands: Vec<&'static str>,
@@ -213,7 +214,7 @@ pub fn hex(value: u128, bytes: usize) -> String {
 /// The row of a field.
 fn field(field: &Field) -> FieldRow {
     let is_control = field.offset < 0x400;
-    let has_register = !is_control && !field.is_reserved();
+    let has_register = !is_control && !field.is_reserved() && field.bytes <= 16;
     FieldRow {
         name: field.name,
         area: if is_control { "control" } else { "save" },
@@ -352,13 +353,18 @@ fn cpuid() -> Vec<CpuidRow> {
         values: &[],
         feature: None,
     };
-    let features = FEATURES
-        .iter()
-        .filter(|feature| feature.leaf == 0x8000_000a && feature.register == Register::Edx)
-        .map(|feature| Bits {
-            low: feature.bit,
-            ..number(feature.name, feature.bit, feature.meaning)
-        });
+    let features = |register| {
+        let of_register =
+            move |feature: &&Feature| feature.leaf == 0x8000_000a && feature.register == register;
+        let bits = FEATURES
+            .iter()
+            .filter(of_register)
+            .map(move |feature| Bits {
+                low: feature.bit,
+                ..number(feature.name, feature.bit, feature.meaning)
+            });
+        tiled(bits, 32)
+    };
     let row = |register, meaning, bits| CpuidRow {
         register,
         meaning,
@@ -383,8 +389,8 @@ fn cpuid() -> Vec<CpuidRow> {
                 32,
             ),
         ),
-        row("ECX", "Reserved", Vec::new()),
-        row("EDX", "Features", tiled(features, 32)),
+        row("ECX", "Features", features(Register::Ecx)),
+        row("EDX", "Features", features(Register::Edx)),
     ]
 }
 

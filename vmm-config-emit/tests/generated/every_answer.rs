@@ -204,6 +204,8 @@ mod policy {
         .with(ExitCode::Wbinvd, vm0_wbinvd)
         .with(ExitCode::Xsetbv, exits::deny::ud)
         .with(ExitCode::Npf, exits::npf::emulate)
+        .with(ExitCode::InvalidPmc, exits::invalid::stop)
+        .with(ExitCode::IdleRequired, exits::invalid::stop)
         .with(ExitCode::Busy, exits::invalid::stop)
         .with(ExitCode::Invalid, exits::invalid::stop);
     fn vm0_exception_de(
@@ -308,6 +310,8 @@ mod policy {
         .with(ExitCode::Skinit, exits::deny::ud)
         .with(ExitCode::Xsetbv, exits::deny::ud)
         .with(ExitCode::Npf, exits::npf::emulate)
+        .with(ExitCode::InvalidPmc, exits::invalid::stop)
+        .with(ExitCode::IdleRequired, exits::invalid::stop)
         .with(ExitCode::Busy, exits::invalid::stop)
         .with(ExitCode::Invalid, exits::invalid::stop);
 }

@@ -1,6 +1,7 @@
 //! MOV to and from control registers, CLTS, LMSW and SMSW, as the CPU does them for a guest
 //! whose CPU is the one that its CPUID describes (APM 3.1, 14.6, volume 3 MOV CRn).
 
+use intercepts::vmcb::registers::{cr0, cr4, efer};
 use intercepts::vmcb::validate;
 
 use super::{Outcome, unexpected};
@@ -13,18 +14,18 @@ use crate::vm::vcpu::CodeSize;
 use crate::vm::walk::EFER_LMA;
 use crate::vm::{How, Vcpu, Vm, refusal};
 
-const CR0_PE: u64 = 1 << 0;
-const CR0_TS: u64 = 1 << 3;
-const CR0_ET: u64 = 1 << 4;
-const CR0_NW: u64 = 1 << 29;
-const CR0_CD: u64 = 1 << 30;
-const CR0_PG: u64 = 1 << 31;
+const CR0_PE: u64 = cr0::PE;
+const CR0_TS: u64 = cr0::TS;
+const CR0_ET: u64 = cr0::ET;
+const CR0_NW: u64 = cr0::NW;
+const CR0_CD: u64 = cr0::CD;
+const CR0_PG: u64 = cr0::PG;
 /// PE, MP, EM, TS, NE, WP, AM, NW, CD, PG; ET is always 1, and the rest always 0.
 const CR0_WRITABLE: u64 = 0xe005_002f;
 /// PE, MP, EM, TS: what LMSW reaches.
 const CR0_LMSW: u64 = 0xf;
-const CR4_PAE: u64 = 1 << 5;
-const EFER_LME: u64 = 1 << 8;
+const CR4_PAE: u64 = cr4::PAE;
+const EFER_LME: u64 = efer::LME;
 const CS_L: u16 = 1 << 9;
 /// V_TPR in the virtual-interrupt field, and the part of it that CR8 is.
 const V_TPR: u64 = 0xff;
@@ -44,7 +45,7 @@ const CR4_OFFERED: [(u64, u8); 9] = [
     (1 << 10, 25),
 ];
 /// CR4.PCE, which CPUID does not tell of.
-const CR4_PCE: u64 = 1 << 8;
+const CR4_PCE: u64 = cr4::PCE;
 
 /// Performs the read or write that the exit code names.
 pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {

@@ -8,10 +8,11 @@ use crate::svm::debug_registers::DebugRegisters;
 use crate::vm::fault::Fault;
 use crate::vm::vcpu::CodeSize;
 use crate::vm::{Vcpu, Vm};
+use intercepts::vmcb::registers::{cr4, dr6, dr7};
 
-const CR4_DE: u64 = 1 << 3;
-const DR6_BD: u64 = 1 << 13;
-const DR7_GD: u64 = 1 << 13;
+const CR4_DE: u64 = cr4::DE;
+const DR6_BD: u64 = dr6::BD;
+const DR7_GD: u64 = dr7::GD;
 /// B0 to B3, BD, BS and BT; and the bits that are always 1.
 const DR6_WRITABLE: u64 = 0xe00f;
 const DR6_ONES: u64 = 0xffff_0ff0;

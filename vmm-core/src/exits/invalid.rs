@@ -1,4 +1,4 @@
-//! VMEXIT_INVALID and VMEXIT_BUSY: VMRUN refused the VMCB (APM 15.5.1).
+//! VMEXIT_INVALID and its kind: VMRUN refused the VMCB (APM 15.5.1, appendix C).
 
 use super::Outcome;
 use crate::vm::{How, Vcpu, Vm};

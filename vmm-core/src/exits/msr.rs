@@ -3,6 +3,8 @@
 //! EFER is always virtual: the guest never sees SVME, and cannot clear it. What VMLOAD and
 //! VMSAVE carry is in the CPU while the guest runs, so it can be read and written there.
 
+use intercepts::Msr;
+use intercepts::vmcb::registers::{cr0, efer};
 use intercepts::{Carrier, Event, msr_by_number};
 
 use super::Outcome;
@@ -14,25 +16,25 @@ use crate::vm::walk::EFER_LMA;
 use crate::vm::{How, Vcpu, Vm};
 use crate::warn;
 
-const TSC: u32 = 0x10;
+const TSC: u32 = Msr::TSC.number;
 const MICROCODE_LEVEL: u32 = 0x8b;
-const MCG_CAP: u32 = 0x179;
-const PAT: u32 = 0x277;
-const EFER: u32 = 0xc000_0080;
+const MCG_CAP: u32 = Msr::MCG_CAP.number;
+const PAT: u32 = Msr::PAT.number;
+const EFER: u32 = Msr::EFER.number;
 /// What a kernel reads and mends on a CPU of AMD's, in the words of its processor manuals: all
 /// zero, nothing to be mended, and what is written has no effect.
-const SYSCFG: u32 = 0xc001_0010;
-const HWCR: u32 = 0xc001_0015;
+const SYSCFG: u32 = Msr::SYSCFG.number;
+const HWCR: u32 = Msr::HWCR.number;
 const INTERRUPT_PENDING: u32 = 0xc001_0055;
 const DE_CFG: u32 = 0xc001_1029;
-const TSC_AUX: u32 = 0xc000_0103;
+const TSC_AUX: u32 = Msr::TSC_AUX.number;
 
-const EFER_SCE: u64 = 1 << 0;
-const EFER_LME: u64 = 1 << 8;
-const EFER_NXE: u64 = 1 << 11;
-const EFER_SVME: u64 = 1 << 12;
-const EFER_FFXSR: u64 = 1 << 14;
-const CR0_PG: u64 = 1 << 31;
+const EFER_SCE: u64 = efer::SCE;
+const EFER_LME: u64 = efer::LME;
+const EFER_NXE: u64 = efer::NXE;
+const EFER_SVME: u64 = efer::SVME;
+const EFER_FFXSR: u64 = efer::FFXSR;
+const CR0_PG: u64 = cr0::PG;
 
 /// Reads or writes the MSR in ECX by the VMM's model, for a VM without rules over MSRs.
 pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {

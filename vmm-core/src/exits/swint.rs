@@ -5,6 +5,7 @@
 //! delivery is watched.
 
 use intercepts::Event;
+use intercepts::vmcb::registers::rflags;
 
 use super::{Outcome, delivery, unexpected};
 use crate::decode::Operation;
@@ -12,7 +13,7 @@ use crate::vm::fault::Fault;
 use crate::vm::vcpu::{RFLAGS_RF, RFLAGS_VM};
 use crate::vm::{Vcpu, Vm};
 
-const RFLAGS_IOPL: u64 = 3 << 12;
+const RFLAGS_IOPL: u64 = rflags::IOPL;
 
 /// Delivers the interrupt that the guest asks for.
 pub fn deliver(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {

@@ -6,6 +6,7 @@
 
 use core::arch::{asm, global_asm};
 use core::mem::size_of;
+use intercepts::vmcb::registers::rflags;
 
 use super::apic;
 use super::exception;
@@ -25,7 +26,7 @@ const DEBUG: u64 = 1;
 const NMI: usize = 2;
 const DOUBLE_FAULT: usize = 8;
 const MACHINE_CHECK: usize = 18;
-const RFLAGS_RF: u64 = 1 << 16;
+const RFLAGS_RF: u64 = rflags::RF;
 
 /// What a stub leaves on the stack: the interrupted code's registers, and why it was interrupted.
 #[derive(Debug, Default)]

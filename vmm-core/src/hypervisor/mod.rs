@@ -13,6 +13,7 @@ mod start;
 mod traces;
 
 use core::arch::x86_64::__cpuid_count;
+use intercepts::vmcb::registers::efer;
 
 use heapless::Vec;
 use intercepts::ExitCode;
@@ -76,10 +77,10 @@ pub fn run(
     hypervisor.run()
 }
 
-const EFER: u32 = 0xc000_0080;
-const EFER_SVME: u64 = 1 << 12;
-const VM_CR: u32 = 0xc001_0114;
-const VM_HSAVE_PA: u32 = 0xc001_0117;
+const EFER: u32 = intercepts::Msr::EFER.number;
+const EFER_SVME: u64 = efer::SVME;
+const VM_CR: u32 = intercepts::Msr::VM_CR.number;
+const VM_HSAVE_PA: u32 = intercepts::Msr::VM_HSAVE_PA.number;
 
 /// VM_CR, on a CPU with SVM. Not inlined: a test answers for it with a debugger.
 #[inline(never)]

@@ -4,18 +4,19 @@
 //! flushes nothing until VMRUN is told to by TLB_CONTROL.
 
 use intercepts::vmcb::control::tlb;
+use intercepts::vmcb::registers::{cr0, cr4};
 
-const CR0_PE: u64 = 1 << 0;
-const CR0_WP: u64 = 1 << 16;
-const CR0_NW: u64 = 1 << 29;
-const CR0_CD: u64 = 1 << 30;
-const CR0_PG: u64 = 1 << 31;
-const CR4_PSE: u64 = 1 << 4;
-const CR4_PAE: u64 = 1 << 5;
-const CR4_PGE: u64 = 1 << 7;
-const CR4_PCIDE: u64 = 1 << 17;
-const CR4_SMEP: u64 = 1 << 20;
-const CR4_SMAP: u64 = 1 << 21;
+const CR0_PE: u64 = cr0::PE;
+const CR0_WP: u64 = cr0::WP;
+const CR0_NW: u64 = cr0::NW;
+const CR0_CD: u64 = cr0::CD;
+const CR0_PG: u64 = cr0::PG;
+const CR4_PSE: u64 = cr4::PSE;
+const CR4_PAE: u64 = cr4::PAE;
+const CR4_PGE: u64 = cr4::PGE;
+const CR4_PCIDE: u64 = cr4::PCIDE;
+const CR4_SMEP: u64 = cr4::SMEP;
+const CR4_SMAP: u64 = cr4::SMAP;
 
 /// Which of the guest's translations are to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +72,7 @@ mod tests {
         for bit in [CR0_PE, CR0_WP, CR0_NW, CR0_CD, CR0_PG] {
             assert_eq!(for_cr0(0x11, 0x11 ^ bit), Flush::All);
         }
-        const CR0_TS: u64 = 1 << 3;
+        const CR0_TS: u64 = cr0::TS;
         assert_eq!(for_cr0(CR0_PG, CR0_PG | CR0_TS), Flush::Nothing);
         assert_eq!(for_cr0(CR0_PG, CR0_PG), Flush::Nothing);
     }
@@ -87,7 +88,7 @@ mod tests {
             assert_eq!(for_cr4(0, bit), Flush::All);
             assert_eq!(for_cr4(bit, 0), Flush::All);
         }
-        const CR4_TSD: u64 = 1 << 2;
+        const CR4_TSD: u64 = cr4::TSD;
         assert_eq!(for_cr4(CR4_PGE, CR4_PGE | CR4_TSD), Flush::Nothing);
     }
 

@@ -1,9 +1,11 @@
 //! TSC_AUX, which RDTSCP reads into ECX: neither VMRUN nor VMLOAD carries it (APM 15.5.2), so a
 //! change of vCPU does.
 
+use intercepts::Msr;
+
 use super::instructions::{rdmsr, wrmsr};
 
-const TSC_AUX: u32 = 0xc000_0103;
+const TSC_AUX: u32 = Msr::TSC_AUX.number;
 
 /// The register of a vCPU that is not in the CPU.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,7 @@
 //! A memory operand of an instruction that the VMM performs: segment and offset to a linear
 //! address (APM 4.5, 4.12), and that to the bytes in guest memory.
 
+use intercepts::Msr;
 use intercepts::vmcb::Segment as Descriptor;
 
 use crate::addr::Gpa;
@@ -12,8 +13,8 @@ use crate::vm::vcpu::CodeSize;
 use crate::vm::walk::{self, Access, PageFault};
 use crate::vm::{Vcpu, Vm};
 
-const FS_BASE: u32 = 0xc000_0100;
-const GS_BASE: u32 = 0xc000_0101;
+const FS_BASE: u32 = Msr::FS_BASE.number;
+const GS_BASE: u32 = Msr::GS_BASE.number;
 
 /// Descriptor attributes as the VMCB packs them: a data segment that expands down, a writable
 /// data segment, a code segment, and a limit of 32 bits.

@@ -5,6 +5,7 @@
 //! world switch (`svm::switch`) loads and stores them. APM 15.5.
 
 use core::mem::offset_of;
+use intercepts::vmcb::registers::{dr6, rflags};
 
 use intercepts::Event;
 use intercepts::vmcb::control::{clean, shadow, tlb as tlb_control, vintr};
@@ -41,20 +42,20 @@ pub struct Gprs {
 }
 
 /// RFLAGS.IF.
-pub const RFLAGS_IF: u64 = 1 << 9;
+pub const RFLAGS_IF: u64 = rflags::IF;
 /// RFLAGS.DF.
-pub const RFLAGS_DF: u64 = 1 << 10;
+pub const RFLAGS_DF: u64 = rflags::DF;
 /// RFLAGS.TF.
-pub const RFLAGS_TF: u64 = 1 << 8;
+pub const RFLAGS_TF: u64 = rflags::TF;
 /// RFLAGS.RF.
-pub const RFLAGS_RF: u64 = 1 << 16;
+pub const RFLAGS_RF: u64 = rflags::RF;
 /// RFLAGS.VM.
-pub const RFLAGS_VM: u64 = 1 << 17;
+pub const RFLAGS_VM: u64 = rflags::VM;
 
 /// DR6.B0 to B3: #DB by the breakpoints.
 pub const DR6_BREAKPOINTS: u64 = 0xf;
 /// DR6.BS: #DB by single-stepping.
-pub const DR6_BS: u64 = 1 << 14;
+pub const DR6_BS: u64 = dr6::BS;
 
 /// Descriptor attributes as the VMCB packs them.
 const ATTRIBUTE_L: u16 = 1 << 9;

@@ -4,15 +4,16 @@
 //! and dirty bits, which the CPU sets itself when it repeats the walk under nested paging.
 
 use intercepts::vmcb::Save;
+use intercepts::vmcb::registers::{cr0, cr4, efer};
 
 use crate::addr::Gpa;
 use crate::vm::memory::GuestMemory;
 
 /// EFER.LMA.
-pub const EFER_LMA: u64 = 1 << 10;
-const CR0_PG: u64 = 1 << 31;
-const CR4_PSE: u64 = 1 << 4;
-const CR4_PAE: u64 = 1 << 5;
+pub const EFER_LMA: u64 = efer::LMA;
+const CR0_PG: u64 = cr0::PG;
+const CR4_PSE: u64 = cr4::PSE;
+const CR4_PAE: u64 = cr4::PAE;
 
 const PRESENT: u64 = 1 << 0;
 const WRITABLE: u64 = 1 << 1;
@@ -57,7 +58,7 @@ pub fn translate_for(
     linear: u64,
     access: Access,
 ) -> Result<Gpa, PageFault> {
-    const CR0_WP: u64 = 1 << 16;
+    const CR0_WP: u64 = cr0::WP;
     let error = u32::from(access.write) << 1 | u32::from(access.user) << 2;
     let (gpa, rights) = find(save, memory, linear).map_err(|fault| PageFault {
         error: fault.error | error,

@@ -61,8 +61,9 @@ function decodeView() {
 }
 
 function decodedFields(vmcb) {
-  const rows = data.fields.filter((field) => field.reserved ? reservedUsed(vmcb, field) : fieldOf(vmcb, field) !== 0n).map((field) => {
-    if (field.reserved) return [offsetName(field.offset), "reserved", `${reservedUsed(vmcb, field)} bytes are not 0`, ""];
+  const rows = data.fields.filter((field) => field.reserved ? used(vmcb, field) : fieldOf(vmcb, field) !== 0n).map((field) => {
+    if (field.reserved) return [offsetName(field.offset), "reserved", `${used(vmcb, field)} bytes are not 0`, ""];
+    if (field.bytes > 16) return [offsetName(field.offset), link(`#f/${field.name}`, field.name), `${used(vmcb, field)} bytes are not 0`, ""];
     const value = fieldOf(vmcb, field);
     return [offsetName(field.offset), link(`#f/${field.name}`, field.name), code(hex(value, field.bytes)),
       field.name === "exit_code" ? exitLink(vmcb) : h("ul", null, words(bitsIn(vmcb, field), field.bytes, value).map((word) => h("li", null, word)))];
@@ -70,7 +71,7 @@ function decodedFields(vmcb) {
   return [table(["Offset", "Field", "Value", "In words"], rows)];
 }
 
-const reservedUsed = (vmcb, field) => vmcb.subarray(field.offset, field.offset + field.bytes).filter((byte) => byte !== 0).length;
+const used = (vmcb, field) => vmcb.subarray(field.offset, field.offset + field.bytes).filter((byte) => byte !== 0).length;
 
 const exitLink = (vmcb) => {
   const exit = exitOf(vmcb);

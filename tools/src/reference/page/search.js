@@ -9,7 +9,7 @@ const exitByName = new Map(data.exits.map((exit) => [exit.name, exit]));
 // negative in 64.
 function exitOf(vmcb) {
   const code = fieldOf(vmcb, fieldByName.get("exit_code"));
-  const signed = code === 0xffffffffn || code === 0xfffffffen ? BigInt.asIntN(32, code) : BigInt.asIntN(64, code);
+  const signed = code >> 8n === 0xffffffn ? BigInt.asIntN(32, code) : BigInt.asIntN(64, code);
   return data.exits.find((exit) => BigInt(exit.code) === signed);
 }
 

@@ -8,7 +8,7 @@ use x86_64::registers::model_specific::Msr;
 use crate::host::paging::DEVICE_TOP;
 use crate::host::registers::{Mmio, Registers};
 
-const APIC_BASE: u32 = 0x1B;
+const APIC_BASE: u32 = intercepts::Msr::APIC_BASE.number;
 const ENABLED: u64 = 1 << 11;
 const X2APIC: u64 = 1 << 10;
 const ADDRESS: u64 = 0x000F_FFFF_FFFF_F000;

@@ -5,16 +5,17 @@
 //! CR0.WP is on, so that a page that the VMM keeps read-only is so for the supervisor.
 
 use intercepts::vmcb::Save;
+use intercepts::vmcb::registers::{cr0, cr4, efer};
 
 use crate::vm::walk::EFER_LMA;
 
-const CR0_TS: u64 = 1 << 3;
-const CR0_WP: u64 = 1 << 16;
-const CR0_PG: u64 = 1 << 31;
-const CR4_PSE: u64 = 1 << 4;
-const CR4_PAE: u64 = 1 << 5;
-const EFER_LME: u64 = 1 << 8;
-const EFER_NXE: u64 = 1 << 11;
+const CR0_TS: u64 = cr0::TS;
+const CR0_WP: u64 = cr0::WP;
+const CR0_PG: u64 = cr0::PG;
+const CR4_PSE: u64 = cr4::PSE;
+const CR4_PAE: u64 = cr4::PAE;
+const EFER_LME: u64 = efer::LME;
+const EFER_NXE: u64 = efer::NXE;
 
 /// How a guest translates addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

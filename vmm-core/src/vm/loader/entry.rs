@@ -2,16 +2,17 @@
 //! off, no event pending.
 
 use intercepts::vmcb::Segment;
+use intercepts::vmcb::registers::{cr0, cr4, efer};
 
 use crate::vm::vcpu::Vcpu;
 use crate::vm::walk::EFER_LMA;
 
-const CR0_PE: u64 = 1 << 0;
-const CR0_ET: u64 = 1 << 4;
-const CR0_PG: u64 = 1 << 31;
-const CR4_PAE: u64 = 1 << 5;
-const EFER_LME: u64 = 1 << 8;
-const EFER_SVME: u64 = 1 << 12;
+const CR0_PE: u64 = cr0::PE;
+const CR0_ET: u64 = cr0::ET;
+const CR0_PG: u64 = cr0::PG;
+const CR4_PAE: u64 = cr4::PAE;
+const EFER_LME: u64 = efer::LME;
+const EFER_SVME: u64 = efer::SVME;
 
 /// A 32-bit code segment, a 64-bit one, and data, as the VMCB packs their attributes.
 const CODE_32: u16 = 0xc9b;
