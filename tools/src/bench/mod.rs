@@ -73,7 +73,7 @@ pub fn run(command: &BenchExits) -> Result<Status> {
     say("counting instructions with nothing kept on exits, and with more and more");
     let kept = kept::measure(folder.path())?;
     say("sharing the processor among VMs");
-    let several = several(folder.path(), &counted)?;
+    let several = several(folder.path(), &counted, &timed)?;
 
     say("editing vm.toml and booting");
     // A comment nobody wrote before, so that nothing of it can be built already.
@@ -102,8 +102,8 @@ fn write(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text).doing(|| format!("write {}", path.display()))
 }
 
-/// Measures several VMs; `alone`: the loops as they are without others.
-fn several(folder: &Path, alone: &Run) -> Result<Several> {
+/// Measures several VMs; `alone` and `timed`: the loops as they are without others.
+fn several(folder: &Path, alone: &Run, timed: &Run) -> Result<Several> {
     const OTHERS: usize = 7;
     // What a person types, each once the answer to the one before is there.
     const TYPED: [&str; 3] = ["\x1d5help\n", "ticks\n", "mem\n"];
@@ -128,7 +128,7 @@ fn several(folder: &Path, alone: &Run) -> Result<Several> {
     let append = ["--", "-append", "tollgate switches"];
     let options = [&["--icount", "--until", "bench: power-off"], &append[..]].concat();
     let among_eight = reported(&policy, folder, &options)?;
-    Several::new(&busy, alone, &among_eight)
+    Several::new(&busy, alone, &among_eight, timed)
 }
 
 /// The tables for a person.
@@ -174,7 +174,7 @@ fn shown(figures: &Figures, first_line: f64) -> String {
 
 /// One boot with the bare loop before it: standard output, and the report.
 fn boot(policy: &Path, folder: &Path, options: &[&str]) -> Result<figures::Run> {
-    let words = [options, &["--", "-append", "tollgate floor"]].concat();
+    let words = [options, &["--", "-append", "tollgate floor switches"]].concat();
     reported(policy, folder, &words)
 }
 

@@ -24,17 +24,21 @@ pub struct Several {
     pub key_wait: f64,
     /// Instructions of a change of vCPU, the decision for it included, among eight VMs.
     pub switch: u64,
+    /// Instructions of the whole way from the end of one VM's turn to the beginning of another's.
+    pub way: u64,
+    /// Time that it takes to save the FPU's registers and to load them, in bare VMRUN loops.
+    pub fpu: f64,
     /// How much the exit grew that grew most from one VM to eight.
     pub growth: f64,
 }
 
 impl Several {
-    /// From a run of `several.toml`, and counted runs of the loops by themselves and beside seven
-    /// other VMs.
+    /// From a run of `several.toml`, counted runs of the loops by themselves and beside seven
+    /// other VMs, and one of them that takes the time.
     ///
     /// # Errors
     /// A run lacks a figure.
-    pub fn new(busy: &Run, alone: &Run, among_eight: &Run) -> Result<Several> {
+    pub fn new(busy: &Run, alone: &Run, among_eight: &Run, timed: &Run) -> Result<Several> {
         let report = &busy.report;
         let rate = report["tsc_hz"].as_f64().ok_or_else(|| missing("rate"))?;
         let wait = BUSY
@@ -43,8 +47,6 @@ impl Several {
             .chain([&"person"])
             .filter_map(|name| vm(report, name)["slowest_input_cycles"].as_f64())
             .fold(0.0, f64::max);
-        let switches = &among_eight.report["switches"];
-        let [ticks, rounds] = ["ticks", "rounds"].map(|key| switches[key].as_u64());
         let growths = alone.rounds().filter_map(|(name, ticks)| {
             let (_, among) = among_eight.rounds().find(|(other, _)| *other == name)?;
             Some(among / ticks - 1.0)
@@ -53,10 +55,10 @@ impl Several {
             share: share(report).ok_or_else(|| missing("share of the CPU"))?,
             ticks: late(&busy.output, rate).ok_or_else(|| missing("count of ticks"))?,
             key_wait: wait / rate / QUANTUM,
-            switch: ticks
-                .zip(rounds)
-                .and_then(|(ticks, rounds)| ticks.checked_div(rounds))
-                .ok_or_else(|| missing("change of vCPU"))?,
+            switch: a_round(&among_eight.report["switches"], "ticks")? as u64,
+            way: a_round(&among_eight.report["switches"], "way_ticks")? as u64,
+            fpu: a_round(&timed.report["switches"], "fpu_ticks")?
+                / a_round(&timed.report["floor"], "ticks")?,
             growth: growths.fold(0.0, f64::max),
         })
     }
@@ -66,11 +68,14 @@ impl Several {
         format!(
             "Four busy VMs of weights 1 to 4: each within {:.1} % of its share; ten seconds of timer ticks\n\
              within {:.2} %; a key waits {:.2} of a quantum at most. A change of vCPU and the decision for\n\
-             it, among eight VMs: {} instructions. An exit beside seven other VMs: {:.1} % more at most.\n",
+             it, among eight VMs: {} instructions, of {} from one VM's turn to the other's; the FPU's part\n\
+             takes {:.2} of a bare loop's time. An exit beside seven other VMs: {:.1} % more at most.\n",
             100.0 * self.share,
             100.0 * self.ticks,
             self.key_wait,
             self.switch,
+            self.way,
+            self.fpu,
             100.0 * self.growth,
         )
     }
@@ -78,6 +83,14 @@ impl Several {
 
 fn missing(what: &str) -> Failure {
     Failure::host(format!("a run with several VMs has no {what}"))
+}
+
+/// A figure of a part of the report that counts rounds, for each of them.
+fn a_round(part: &Value, figure: &str) -> Result<f64> {
+    let (ticks, rounds) = (part[figure].as_f64(), part["rounds"].as_f64());
+    let each = ticks.zip(rounds).map(|(ticks, rounds)| ticks / rounds);
+    each.filter(|each| each.is_finite())
+        .ok_or_else(|| missing(figure))
 }
 
 fn vm<'r>(report: &'r Value, name: &str) -> &'r Value {
@@ -134,14 +147,19 @@ mod tests {
         };
         let loops = |ticks: u64| Run {
             output: format!("bench| ~ bench: CPUID: 10 rounds, {ticks} ticks\n"),
-            report: json!({ "switches": { "rounds": 10, "ticks": 4000 } }),
+            report: json!({
+                "switches": { "rounds": 10, "ticks": 4000, "way_ticks": 7000, "fpu_ticks": 20 },
+                "floor": { "rounds": 5, "ticks": 100 },
+            }),
         };
-        let figures = Several::new(&busy, &loops(1000), &loops(1010)).expect("figures");
+        let timed = loops(1);
+        let figures = Several::new(&busy, &loops(1000), &loops(1010), &timed).expect("figures");
         assert!((figures.share - 0.01).abs() < 1e-9, "{figures:?}");
         assert!((figures.ticks - (1.0 - 10.0 / 10.1)).abs() < 1e-9);
         assert!((figures.key_wait - 0.5).abs() < 1e-9);
-        assert_eq!(figures.switch, 400);
+        assert_eq!((figures.switch, figures.way), (400, 700));
+        assert!((figures.fpu - 0.1).abs() < 1e-9);
         assert!((figures.growth - 0.01).abs() < 1e-9);
-        assert!(Several::new(&loops(1), &busy, &busy).is_err());
+        assert!(Several::new(&loops(1), &busy, &busy, &timed).is_err());
     }
 }

@@ -39,6 +39,19 @@ pub struct Detail {
     pub cycles: u64,
 }
 
+/// What changes of vCPU took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Switches {
+    /// How many there were.
+    pub rounds: u64,
+    /// TSC ticks: to decide who runs next, to arm the timer, to change the CPU's state.
+    pub ticks: u64,
+    /// TSC ticks of the whole way from the end of one VM's turn to the beginning of another's.
+    pub way_ticks: u64,
+    /// TSC ticks to save and load the x87 and SSE registers as often, by itself.
+    pub fpu_ticks: u64,
+}
+
 /// One line of COM2.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -63,12 +76,7 @@ pub enum Record {
         ticks: u64,
     },
     /// What changes of vCPU took, if they were asked for.
-    Switches {
-        /// How many there were.
-        rounds: u64,
-        /// TSC ticks.
-        ticks: u64,
-    },
+    Switches(Switches),
     /// At the end, one for each VM.
     Exits {
         /// The VM's name.

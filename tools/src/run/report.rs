@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::outcome::{Ending, Verdict};
-use super::records::{Detail, Exit, Record};
+use super::records::{Detail, Exit, Record, Switches};
 use crate::table::{grouped, numbers};
 
 /// What one VM did.
@@ -76,7 +76,7 @@ pub struct Report {
     pub floor: Option<Floor>,
     /// What changes of vCPU took, if the VMM was asked to make some.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub switches: Option<Floor>,
+    pub switches: Option<Switches>,
     /// The VMs, in the order of vm.toml.
     pub vms: Vec<Vm>,
 }
@@ -116,12 +116,7 @@ impl Report {
                         ticks: *ticks,
                     });
                 }
-                Record::Switches { rounds, ticks } => {
-                    report.switches = Some(Floor {
-                        rounds: *rounds,
-                        ticks: *ticks,
-                    });
-                }
+                Record::Switches(switches) => report.switches = Some(*switches),
                 Record::Exits {
                     vm,
                     exits,

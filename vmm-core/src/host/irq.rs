@@ -96,7 +96,12 @@ impl LineSet {
 
     /// Its lines, lowest first.
     pub fn iter(self) -> impl Iterator<Item = u8> {
-        (0..16).filter(move |line| self.contains(*line))
+        let mut rest = self.0;
+        core::iter::from_fn(move || {
+            let next = (rest != 0).then(|| rest.trailing_zeros() as u8)?;
+            rest &= rest - 1;
+            Some(next)
+        })
     }
 }
 

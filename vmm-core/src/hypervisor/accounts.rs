@@ -1,25 +1,15 @@
-//! The ledger: the VMs' accounts, kept up to date between turns, and the report at the end.
+//! The ledger: the VMs' accounts, and the report at the end.
 
 use ledger::{Account, Ledger, OWN, State as Shown, Subject};
 
-use super::{Guest, Hypervisor};
+use super::Guest;
 use crate::host::record::{self, Object};
-use crate::host::tsc;
 use crate::policy::Counters;
 use crate::vm::State;
 use crate::vm::stats::{Books, address};
 
-impl Hypervisor {
-    /// Writes down what every VM does now.
-    pub(super) fn keep_accounts(&self) {
-        self.ledger.now.set(tsc::now());
-        for guest in &self.guests {
-            guest.account.state.set(shown(guest) as u64);
-        }
-    }
-}
-
-fn shown(guest: &Guest) -> Shown {
+/// What a VM does now, for its account.
+pub(super) fn shown(guest: &Guest) -> Shown {
     match guest.life.as_ref().map(|life| &life.instance.vm) {
         None => Shown::Off,
         Some(vm) if vm.paused => Shown::Paused,

@@ -10,6 +10,7 @@ use crate::vm::{How, State, Vm};
 impl Hypervisor {
     /// A byte of the serial line.
     pub(super) fn typed(&mut self, byte: u8) {
+        self.news.insert(self.focus);
         match self.keys.feed(byte) {
             Typed::Guest(byte) => {
                 if let Some(guest) = self.guests.get_mut(self.focus) {
@@ -23,6 +24,7 @@ impl Hypervisor {
 
     /// A byte of the keyboard.
     pub(super) fn pressed(&mut self, byte: u8) {
+        self.news.insert(self.focus);
         let pressed = self.chord.feed(byte, self.keys.is_open());
         let Some(guest) = self.guests.get_mut(self.focus) else {
             return;

@@ -6,27 +6,15 @@ use crate::error;
 use crate::host::canary::Intact;
 use crate::host::ending::{self, Status};
 use crate::host::log::{self, Level};
-use crate::host::record;
+use crate::host::{record, tsc};
 use crate::info;
 use crate::policy::Restart;
 use crate::vm::create::{self, free_piece};
 use crate::vm::{End, How};
 
 impl Hypervisor {
-    /// Buries the VMs whose lives have ended, and starts again those that are to.
-    pub(super) fn see_to_ends(&mut self) {
-        for index in 0..self.guests.len() {
-            if let Some(end) = self.guests[index].vm().and_then(|vm| vm.end.take()) {
-                self.bury(index, &end);
-                if starts_again(self.guests[index], end.how) {
-                    self.start_vm(index);
-                }
-            }
-        }
-    }
-
     /// Tells of a VM's end, and gives back all that it had.
-    fn bury(&mut self, index: usize, end: &End) {
+    pub(super) fn bury(&mut self, index: usize, end: &End) {
         if index == self.focus {
             self.paint();
         }
@@ -53,7 +41,7 @@ impl Hypervisor {
     pub(super) fn finish(mut self, ran: u64) -> ! {
         self.paint();
         self.unload();
-        self.keep_accounts();
+        self.ledger.now.set(tsc::now());
         for guest in &mut self.guests {
             if let Some(life) = guest.life.take() {
                 life.instance.vm.send_line();
@@ -96,7 +84,7 @@ impl Hypervisor {
 }
 
 /// Whether a VM that has ended so is to start again, by a person's word or by the policy's.
-fn starts_again(guest: &mut Guest, how: How) -> bool {
+pub(super) fn starts_again(guest: &mut Guest, how: How) -> bool {
     if core::mem::take(&mut guest.start_again) {
         return true;
     }

@@ -13,7 +13,7 @@ use crate::svm::tsc_aux::TscAux;
 use crate::vm::create::NotThere;
 use crate::vm::refusal::Entered;
 use crate::vm::stats::Books;
-use crate::vm::{How, Instance, Vm};
+use crate::vm::{How, Instance, State, Vm};
 
 /// A VM, on or off.
 pub(super) struct Guest {
@@ -90,6 +90,14 @@ impl Guest {
         self.life
             .as_ref()
             .is_some_and(|life| life.instance.vm.is_runnable())
+    }
+
+    /// When it is to wake if it sleeps and knows when, in ns of a clock that shows `now`.
+    pub fn wakes(&self, now: u64) -> Option<u64> {
+        let vm = self.life.as_ref().map(|life| &life.instance.vm)?;
+        let sleeps = vm.state == State::Waiting && !vm.paused && vm.end.is_none();
+        let deadline = vm.devices.next_deadline().filter(|_| sleeps)?;
+        Some(now.saturating_add(deadline.0.saturating_sub(vm.clock.now().0)))
     }
 
     /// A byte of the keyboard for it. What does not fit is lost.

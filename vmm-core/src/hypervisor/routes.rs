@@ -9,6 +9,7 @@ use crate::devices;
 use crate::host::irq::{self, LineSet};
 use crate::host::isa::IsaLines;
 use crate::policy::{Route, RouteTo};
+use crate::sched::VmSet;
 
 /// The second controller's line on the first: it carries lines 8 to 15.
 const CASCADE: u8 = 2;
@@ -42,31 +43,37 @@ impl Routes {
         }
     }
 
+    /// Whether [`serve`](Self::serve) has something to do when `lines` have come.
+    #[inline]
+    pub fn concern(&self, lines: LineSet) -> bool {
+        !lines.is_empty() || !self.waiting.is_empty()
+    }
+
     /// Brings `lines`, which have come, to those VMs that own them, as far as they are on, and
-    /// opens again each line whose guest has ended its interrupt.
+    /// opens again each line whose guest has ended its interrupt. Returns the VMs that were told
+    /// of one.
     pub fn serve(
         &mut self,
         lines: LineSet,
         focus: usize,
         guests: &mut [&'static mut Guest],
         controller: &mut impl IsaLines,
-    ) {
+    ) -> VmSet {
         for line in lines.iter() {
             if self.owners[usize::from(line)] != RouteTo::Vmm {
                 self.waiting.0 |= 1 << line;
                 self.told[usize::from(line)] = None;
             }
         }
-        if self.waiting.is_empty() {
-            return;
-        }
-        self.tell(focus, guests);
+        let told = self.tell(focus, guests);
         self.reopen(guests, controller);
+        told
     }
 
     /// Raises the virtual line of each line that no VM has been told of. A line whose VM is off
     /// waits until it is on.
-    fn tell(&mut self, focus: usize, guests: &mut [&'static mut Guest]) {
+    fn tell(&mut self, focus: usize, guests: &mut [&'static mut Guest]) -> VmSet {
+        let mut all_told = VmSet::NONE;
         for line in self.waiting.iter() {
             let owner = match self.owners[usize::from(line)] {
                 RouteTo::Vmm => continue,
@@ -80,8 +87,10 @@ impl Routes {
                 pic.take_accepted(line);
                 pic.pulse(line);
                 *told = Some(owner);
+                all_told.insert(owner);
             }
         }
+        all_told
     }
 
     fn reopen(&mut self, guests: &mut [&'static mut Guest], controller: &mut impl IsaLines) {

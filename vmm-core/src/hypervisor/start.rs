@@ -4,19 +4,17 @@ use intercepts::Feature;
 use ledger::Account;
 
 use super::files::Files;
-use super::{Guest, Hypervisor, Life, MAX_VMS, accounts, cpuid, quantum_ns, traces};
+use super::{Guest, Hypervisor, Life, MAX_VMS, accounts, cpuid, traces};
 use crate::addr::PAGE;
 use crate::devices::{DeviceSet, SECOND, UnixTime};
 use crate::error;
 use crate::host::canary::Canary;
 use crate::host::frames::Frames;
-use crate::host::{Machine, ending, record, tsc};
+use crate::host::{Machine, ending, record};
 use crate::info;
 use crate::policy::{Counters, VmPolicy};
-use crate::sched::Scheduler;
 use crate::svm::debug_registers::DebugRegisters;
 use crate::svm::features::{self, Svm};
-use crate::svm::floor;
 use crate::svm::instructions::{self, FxImage};
 use crate::svm::tsc_aux::TscAux;
 use crate::vm::Instance;
@@ -135,6 +133,7 @@ impl Hypervisor {
         guest.life = Some(life);
         guest.ended = None;
         guest.account.lives.add(1);
+        self.news.insert(index);
         info!(
             "{}: {} KiB of memory, ASID {}, {}",
             policy.name,
@@ -186,46 +185,6 @@ impl Hypervisor {
                 _ => {}
             }
         }
-    }
-
-    /// What it takes to decide who runs next, arm the timer and change the vCPU, as a record.
-    fn measure_switches(&mut self) {
-        const ROUNDS: u64 = 1_000;
-        let quantum = self.machine.tsc.ticks(quantum_ns(self.policy));
-        let started = tsc::now();
-        for _ in 0..ROUNDS {
-            let now = self.now();
-            let guests = &self.guests;
-            let next = self.scheduler.pick(guests.len(), None, false, |index| {
-                guests[index].is_runnable()
-            });
-            if let Some(index) = next {
-                self.arm(now, next);
-                self.load(index);
-                self.scheduler.charge(index, quantum, 1);
-            }
-        }
-        let ticks = tsc::now().wrapping_sub(started);
-        self.scheduler = Scheduler::new(quantum);
-        record::send("switches", |record| {
-            record.number("rounds", ROUNDS);
-            record.number("ticks", ticks);
-        });
-    }
-
-    /// What VMRUN and #VMEXIT cost bare, in the same run as everything else, as a record.
-    fn measure_floor(&mut self) {
-        const ROUNDS: u64 = 10_000;
-        self.load(0);
-        let Some(life) = &mut self.guests[0].life else {
-            return;
-        };
-        // SAFETY: as in `turn`; the VMs are new.
-        let ticks = unsafe { floor::measure(&mut life.instance, ROUNDS) };
-        record::send("floor", |record| {
-            record.number("rounds", ROUNDS);
-            record.number("ticks", ticks.unwrap_or(0));
-        });
     }
 }
 

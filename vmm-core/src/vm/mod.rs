@@ -206,8 +206,9 @@ impl Vm {
         }
     }
 
-    /// Wakes it if it waits and an interrupt is pending.
-    pub fn wake(&mut self) {
+    /// Moves its timers to its own time, and wakes it if it waits and an interrupt is pending.
+    pub fn bring_up_to_date(&mut self) {
+        self.devices.advance(self.clock.now());
         if self.state == State::Waiting && self.devices.interrupt_pending() {
             self.state = State::Runnable;
         }
