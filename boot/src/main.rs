@@ -46,7 +46,7 @@ fn image() -> ImageLayout {
     }
 }
 
-/// Where `entry.s` arrives: long mode, a 256 KiB stack, the first 4 GiB mapped one to one,
+/// Where `entry.s` arrives: long mode, a 512 KiB stack, the first 4 GiB mapped one to one,
 /// interrupts off. `magic` and `info` are what the boot loader passed.
 #[unsafe(no_mangle)]
 extern "sysv64" fn rust_entry(magic: u32, info: u64) -> ! {

@@ -22,6 +22,7 @@ trials![
     a_policy_and_back_again_gives_the_first_vmm_without_a_build,
     another_value_compiles_the_policys_crate_and_nothing_else,
     the_vmms_code_takes_at_most_512_kib,
+    no_function_of_the_vmm_takes_more_than_a_tenth_of_its_stack,
 ];
 
 fn no_instruction_of_the_vmm_touches_the_guests_floating_point_state() {
@@ -152,6 +153,36 @@ fn the_vmms_code_takes_at_most_512_kib() {
         .map(|section| section.size())
         .sum();
     assert!((4 << 10..=512 << 10).contains(&code), "{code} bytes");
+}
+
+/// What a function has on the stack it may have by value from others, copy by copy; the stack is of
+/// 512 KiB, and what is on it when a VM starts again is not one function.
+fn no_function_of_the_vmm_takes_more_than_a_tenth_of_its_stack() {
+    const MOST: u64 = 48 << 10;
+    /// A life is too large to be carried about: it has its place before it is made.
+    const MOST_TO_START_A_VM: u64 = 24 << 10;
+    let file = std::fs::read(build(&[]).0).expect("the VMM");
+    let elf = ElfFile::new(&file).expect("an ELF file");
+    let names = elf.find_section_by_name(".symbols").expect("the names");
+    let text = String::from_utf8_lossy(names.raw_data(&elf));
+    let rooms: Vec<(u64, &str)> = text
+        .trim_end_matches('\0')
+        .lines()
+        .filter_map(|line| {
+            let (room, name) = line.split_once(' ')?.1.split_once(' ')?;
+            Some((u64::from_str_radix(room, 16).ok()?, name))
+        })
+        .collect();
+    assert!(rooms.len() > 100, "only {} are known", rooms.len());
+    for (room, name) in rooms {
+        let starts_a_vm = name.contains("::hypervisor::") || name.contains("::vm::create");
+        let most = if starts_a_vm {
+            MOST_TO_START_A_VM
+        } else {
+            MOST
+        };
+        assert!(room <= most, "{name}: {room} bytes");
+    }
 }
 
 /// The address of a function of this name, in any module, in the VMM whose file this is.

@@ -38,6 +38,7 @@ pub mod tsc;
 
 use core::arch::x86_64::__cpuid;
 use core::fmt;
+use core::mem::MaybeUninit;
 
 use acpi::Acpi;
 use cpu::Cpu;
@@ -68,7 +69,7 @@ pub struct Machine {
     /// Memory that is free.
     pub frames: Frames,
     /// What the boot loader told.
-    pub boot: BootInfo,
+    pub boot: &'static BootInfo,
     /// The CPU that runs this.
     pub cpu: &'static Cpu,
     /// The clock.
@@ -134,7 +135,9 @@ impl Machine {
         // The lines to the outside come first: everything later may have to complain.
         COM1.lock().init(true);
         COM2.lock().init(false);
-        let boot = BootInfo::read(magic, info, physical_byte).map_err(InitError::Boot)?;
+        let mut boot = BootInfo::default();
+        boot.read(magic, info, physical_byte)
+            .map_err(InitError::Boot)?;
         let acpi = Acpi::read(boot.acpi_root, physical_byte);
         power::learn(&acpi);
         serial::settle(acpi.serial);
@@ -156,6 +159,9 @@ impl Machine {
         let free_at_first = frames.free_bytes();
 
         // SAFETY: what is free is RAM that nobody uses, mapped below 4 GiB as the caller says.
+        let place = unsafe { room(&mut frames) }.ok_or(InitError::NoMemory)?;
+        let boot: &'static BootInfo = place.write(boot);
+        // SAFETY: the same.
         let cpu = unsafe { Cpu::create(&mut frames) }.ok_or(InitError::NoMemory)?;
         // SAFETY: this is the boot CPU, in ring 0, with interrupts off.
         unsafe { cpu.install() }
@@ -201,6 +207,17 @@ impl Machine {
             },
         })
     }
+}
+
+/// Frames for a T, for good. `None` if there are none, or only above the first 4 GiB.
+///
+/// # Safety
+/// What `frames` hands out is unused RAM, mapped one to one below 4 GiB and writable.
+unsafe fn room<T>(frames: &mut Frames) -> Option<&'static mut MaybeUninit<T>> {
+    let place = frames.alloc(size_of::<T>() as u64, PAGE)?;
+    let is_mapped = place.0 < DEVICE_TOP - (1 << 20);
+    // SAFETY: the place is unused, mapped, large enough, and aligned to a page.
+    is_mapped.then(|| unsafe { &mut *(place.0 as *mut MaybeUninit<T>) })
 }
 
 /// How many ticks the TSC counts in a second, by the timers that there are.

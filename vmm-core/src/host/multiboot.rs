@@ -166,17 +166,18 @@ impl From<Unreadable> for BootInfoError {
 }
 
 impl BootInfo {
-    /// Reads the block at `info`. `magic` is what EAX held; `byte` gives the byte at a physical
+    /// Reads the block at `info` into what is still empty. `magic` is what EAX held; `byte` gives the byte at a physical
     /// address, or `None` where there is none to read.
     pub fn read(
+        &mut self,
         magic: u32,
         info: u64,
         byte: impl Fn(u64) -> Option<u8>,
-    ) -> Result<Self, BootInfoError> {
+    ) -> Result<(), BootInfoError> {
         let source = Bytes(byte);
         match magic {
-            version1::MAGIC => version1::read(&source, info),
-            version2::MAGIC => version2::read(&source, info),
+            version1::MAGIC => version1::read(self, &source, info),
+            version2::MAGIC => version2::read(self, &source, info),
             _ => Err(BootInfoError::NotMultiboot(magic)),
         }
     }

@@ -10,7 +10,7 @@ use crate::host::{record, tsc};
 use crate::info;
 use crate::policy::Restart;
 use crate::vm::create::{self, free_piece};
-use crate::vm::{End, How};
+use crate::vm::{End, How, Instance};
 
 impl Hypervisor {
     /// Tells of a VM's end, and gives back all that it had.
@@ -30,15 +30,20 @@ impl Hypervisor {
         life.instance.vm.send_line();
         life.instance.vm.report_denials();
         life.instance.vm.report_hidden_faults();
-        create::destroy(&life.instance, &mut self.machine.frames);
-        // SAFETY: `start_vm` placed it there, and `take` was the last to know where it is.
-        unsafe { free_piece(&mut self.machine.frames, life) };
+        let frames = &mut self.machine.frames;
+        // SAFETY: `start_vm` made the instance and placed the life, whose `take` was the last to
+        // know where they are.
+        unsafe {
+            let instance: *mut Instance = life.instance;
+            free_piece(frames, life);
+            create::destroy(&mut *instance, frames);
+        }
         report_end(guest, end);
     }
 
     /// All VMs are off, or the person wants it so: the counts of those that live, and the
     /// status, for which living is no fault. `ran`: TSC ticks of the whole run.
-    pub(super) fn finish(mut self, ran: u64) -> ! {
+    pub(super) fn finish(&mut self, ran: u64) -> ! {
         self.paint();
         self.unload();
         self.ledger.now.set(tsc::now());

@@ -46,7 +46,7 @@ pub(super) struct Guest {
 
 /// What a vCPU has in the CPU beside what VMRUN and the world switch carry, and the instance.
 pub(super) struct Life {
-    pub instance: Instance,
+    pub instance: &'static mut Instance,
     pub fpu: FxImage,
     pub debug: DebugRegisters,
     pub tsc_aux: TscAux,

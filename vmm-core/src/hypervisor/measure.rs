@@ -61,7 +61,7 @@ impl Hypervisor {
             return;
         };
         // SAFETY: as in `turn`; the VMs are new.
-        let ticks = unsafe { floor::measure(&mut life.instance, ROUNDS) };
+        let ticks = unsafe { floor::measure(life.instance, ROUNDS) };
         record::send("floor", |record| {
             record.number("rounds", ROUNDS);
             record.number("ticks", ticks.unwrap_or(0));

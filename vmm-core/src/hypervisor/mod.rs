@@ -201,7 +201,7 @@ impl Hypervisor {
         self.machine.tsc.ns(tsc::now().wrapping_sub(self.started))
     }
 
-    fn run(mut self) -> ! {
+    fn run(&mut self) -> ! {
         let began = tsc::now();
         loop {
             let now = self.look_around();

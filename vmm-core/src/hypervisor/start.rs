@@ -169,8 +169,8 @@ impl Hypervisor {
     /// Does what the words of the VMM's own command line ask for: `floor` measures the bare
     /// VMRUN loop, `panic` is a drill of the VMM's end, `canary` one of isolation.
     pub(super) fn obey_command_line(&mut self) {
-        let line = self.machine.boot.command_line.clone();
-        for word in line.split_ascii_whitespace() {
+        let boot = self.machine.boot;
+        for word in boot.command_line.split_ascii_whitespace() {
             match word {
                 "floor" if !self.guests.is_empty() => self.measure_floor(),
                 "switches" => self.measure_switches(),
@@ -189,7 +189,10 @@ impl Hypervisor {
 }
 
 /// A life of its own for `instance`; without room for it, all that the instance has goes back.
-fn place(instance: Instance, frames: &mut Frames) -> Result<&'static mut Life, TooLittleMemory> {
+fn place(
+    instance: &'static mut Instance,
+    frames: &mut Frames,
+) -> Result<&'static mut Life, TooLittleMemory> {
     let bytes = size_of::<Life>() as u64;
     let too_little = TooLittleMemory {
         name: instance.vm.policy.name,
@@ -197,7 +200,8 @@ fn place(instance: Instance, frames: &mut Frames) -> Result<&'static mut Life, T
         largest: frames.largest(PAGE),
     };
     if too_little.largest < bytes {
-        create::destroy(&instance, frames);
+        // SAFETY: `create` has just made it with these frames, for this function alone.
+        unsafe { create::destroy(instance, frames) };
         return Err(too_little);
     }
     let life = Life {

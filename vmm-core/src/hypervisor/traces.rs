@@ -29,7 +29,7 @@ impl Hypervisor {
         let began = tsc::now();
         send(guest);
         let Some(life) = &mut guest.life else { return };
-        let instance = &mut life.instance;
+        let instance = &mut *life.instance;
         instance.vm.stats.expect_stream();
         let ticks = tsc::now().wrapping_sub(began);
         instance.vm.clock.leave_out(ticks);

@@ -30,7 +30,7 @@ impl Hypervisor {
         let Some(life) = &mut self.guests[index].life else {
             return;
         };
-        let instance = &mut life.instance;
+        let instance = &mut *life.instance;
         let started = tsc::now();
         // SAFETY: SVM is enabled with a host save area, GIF is 0 and IF 1 since `new`; the
         // instance is loaded, which also put aside the gates with IST; its VMCB passed
@@ -66,7 +66,7 @@ impl Hypervisor {
         let Some(life) = &mut guest.life else {
             return;
         };
-        let Instance { vcpu, vm } = &mut life.instance;
+        let Instance { vcpu, vm } = &mut *life.instance;
         vm.retry_soon = false;
         vcpu.forget_code_page();
         interrupt::offer(vcpu, vm);

@@ -1,6 +1,7 @@
 //! Making a VM: memory, maps, page tables, VMCB, devices, and the loaded image.
 
 use core::fmt;
+use core::mem::MaybeUninit;
 
 use intercepts::vmcb::control::{nested, vintr};
 use intercepts::vmcb::{Control, validate};
@@ -71,58 +72,70 @@ pub struct Surroundings<'a> {
     pub books: Books,
 }
 
-/// Makes a VM and loads `files` into it.
+/// Makes a VM, in page frames of its own, and loads `files` into it.
 ///
 /// A file that is not there or cannot be loaded makes a VM that has already ended, with the
 /// reason; the other VMs are not concerned.
 ///
 /// # Errors
 /// The machine has too little memory for it.
+#[expect(
+    clippy::mut_from_ref,
+    reason = "the VM is in frames of its own, and not in the policy"
+)]
 pub fn create(
     policy: &'static VmPolicy,
     files: Result<loader::Files<'_>, NotThere>,
     around: &mut Surroundings<'_>,
-) -> Result<Instance, TooLittleMemory> {
+) -> Result<&'static mut Instance, TooLittleMemory> {
     let too_little = TooLittleMemory {
         name: policy.name,
         wanted: policy.memory,
         largest: around.frames.largest(LARGE_PAGE),
     };
-    let mut memory = guest_memory(policy.memory, around.frames).ok_or(too_little)?;
-    let mut vcpu = Vcpu::new(around.svm.nrip);
+    let memory = guest_memory(policy.memory, around.frames).ok_or(too_little)?;
+    let Some((home, _)) = room::<Instance>(around.frames) else {
+        free_or_say(around.frames, memory.base(), memory.bytes());
+        return Err(too_little);
+    };
+    let instance = home.write(Instance {
+        vcpu: Vcpu::new(around.svm.nrip),
+        vm: Vm {
+            policy,
+            dispatch: policy.dispatch,
+            behind: policy.dispatch,
+            shadow: None,
+            memory,
+            devices: Devices::new(policy.devices, policy.memory, around.wall)
+                .catching_up(policy.ticks == Ticks::CatchUp),
+            cpuid: CpuidModel::new(policy.cpu, around.cpuid).with(policy.cpuid, around.cpuid),
+            clock: GuestClock::start(around.tsc),
+            stats: Stats::new(around.books),
+            denials: Denials::default(),
+            marker: None,
+            is_marked: false,
+            line: Line::default(),
+            state: State::Runnable,
+            paused: false,
+            end: None,
+            awaits_end_of_interrupt: false,
+            retry_soon: false,
+        },
+    });
+    let Instance { vcpu, vm } = &mut *instance;
     vcpu.has_clean_bits = around.svm.clean_bits;
     vcpu.has_decode_assists = around.svm.decode_assists;
     vcpu.flush_by_asid = around.svm.flush_by_asid && policy.tlb != TlbFlush::All;
     let huge = has_huge_pages((around.cpuid)(0x8000_0001, 0));
-    if fill_control(vcpu.control_mut(), policy, &memory, huge, around.frames).is_none() {
-        give_back(vcpu.control(), &memory, around.frames);
+    let made = fill_control(vcpu.control_mut(), policy, &vm.memory, huge, around.frames);
+    if made.is_none() {
+        // SAFETY: it has just been made here.
+        unsafe { destroy(instance, around.frames) };
         return Err(too_little);
     }
     // The TLB may still know an earlier VM of this ASID.
     vcpu.flush_tlb(Flush::All);
-    let loaded = files.map(|files| loader::load(&files, &mut memory, &mut vcpu));
-
-    let mut vm = Vm {
-        policy,
-        dispatch: policy.dispatch,
-        behind: policy.dispatch,
-        shadow: None,
-        memory,
-        devices: Devices::new(policy.devices, policy.memory, around.wall)
-            .catching_up(policy.ticks == Ticks::CatchUp),
-        cpuid: CpuidModel::new(policy.cpu, around.cpuid).with(policy.cpuid, around.cpuid),
-        clock: GuestClock::start(around.tsc),
-        stats: Stats::new(around.books),
-        denials: Denials::default(),
-        marker: None,
-        is_marked: false,
-        line: Line::default(),
-        state: State::Runnable,
-        paused: false,
-        end: None,
-        awaits_end_of_interrupt: false,
-        retry_soon: false,
-    };
+    let loaded = files.map(|files| loader::load(&files, &mut vm.memory, vcpu));
     if let Err(NotThere(word)) = loaded {
         vm.finish(
             How::Crashed,
@@ -147,11 +160,11 @@ pub fn create(
             ),
         );
     }
-    let mut instance = Instance { vcpu, vm };
     if !policy.npt
-        && let Err(too_little) = put_on_shadow_tables(&mut instance, around.frames)
+        && let Err(too_little) = put_on_shadow_tables(instance, around.frames)
     {
-        destroy(&instance, around.frames);
+        // SAFETY: it has just been made here.
+        unsafe { destroy(instance, around.frames) };
         return Err(too_little);
     }
     Ok(instance)
@@ -182,17 +195,17 @@ fn put_on_shadow_tables(
     Ok(())
 }
 
-/// Gives back all that [`create`] took from `frames`: memory, permission maps, page tables.
-pub fn destroy(instance: &Instance, frames: &mut Frames) {
+/// Gives back all that [`create`] took from `frames`: memory, permission maps, page tables, and
+/// the VM itself. It may be half made: what its control area does not name was not taken.
+///
+/// # Safety
+/// `instance` came from [`create`] with the same `frames`, and nothing else points to it.
+pub unsafe fn destroy(instance: &'static mut Instance, frames: &mut Frames) {
     if let Some(shadow) = &instance.vm.shadow {
         let memory = shadow.memory();
         free_or_say(frames, memory.start, memory.bytes());
     }
-    give_back(instance.vcpu.control(), &instance.vm.memory, frames);
-}
-
-/// The same of a VM that may be half made: what its control area does not name was not taken.
-fn give_back(control: &Control, memory: &GuestMemory, frames: &mut Frames) {
+    let (control, memory) = (instance.vcpu.control(), &instance.vm.memory);
     if control.nested_cr3 != 0 {
         npt::free(&mut FramePages(frames), Hpa(control.nested_cr3));
     }
@@ -205,6 +218,8 @@ fn give_back(control: &Control, memory: &GuestMemory, frames: &mut Frames) {
             free_or_say(frames, start, bytes);
         }
     }
+    // SAFETY: as the caller says.
+    unsafe { free_piece(frames, instance) };
 }
 
 /// Memory that the allocator does not take back is lost, which is worth a line.
@@ -239,10 +254,10 @@ fn fill_control(
     frames: &mut Frames,
 ) -> Option<()> {
     (policy.init_vmcb)(control);
-    let (io_map, io_map_pa) = piece::<[u8; IOPM_BYTES]>(frames, [0; IOPM_BYTES])?;
+    let (io_map, io_map_pa) = zeroes::<IOPM_BYTES>(frames)?;
     permissions::fill_io_map(io_map, policy.io);
     control.iopm_base_pa = io_map_pa.0;
-    let (msr_map, msr_map_pa) = piece::<[u8; MSRPM_BYTES]>(frames, [0; MSRPM_BYTES])?;
+    let (msr_map, msr_map_pa) = zeroes::<MSRPM_BYTES>(frames)?;
     permissions::fill_msr_map(msr_map, policy.msrs);
     control.msrpm_base_pa = msr_map_pa.0;
     control.vintr = vintr::V_INTR_MASKING;
@@ -274,14 +289,26 @@ pub fn books<T: Book>(count: usize, frames: &mut Frames) -> Option<&'static [T]>
 
 /// `value` in page frames of its own, until [`free_piece`].
 pub fn piece<T>(frames: &mut Frames, value: T) -> Option<(&'static mut T, Hpa)> {
+    let (room, hpa) = room(frames)?;
+    Some((room.write(value), hpa))
+}
+
+/// Page frames for what is too large to be moved there over the stack, until [`free_piece`].
+fn room<T>(frames: &mut Frames) -> Option<(&'static mut MaybeUninit<T>, Hpa)> {
     let bytes = (size_of::<T>() as u64).next_multiple_of(PAGE);
     let hpa = frames.alloc(bytes, PAGE)?;
-    let place = hpa.0 as *mut T;
-    // SAFETY: the frames were free, are mapped one to one, large and aligned enough for T,
-    // and nothing else has their address.
+    // SAFETY: the frames were free, are mapped one to one, large and aligned enough for T, and
+    // nothing else has their address.
+    Some((unsafe { &mut *(hpa.0 as *mut MaybeUninit<T>) }, hpa))
+}
+
+/// `N` zeroes in page frames of their own.
+fn zeroes<const N: usize>(frames: &mut Frames) -> Option<(&'static mut [u8; N], Hpa)> {
+    let (room, hpa) = room::<[u8; N]>(frames)?;
+    // SAFETY: zeroes are bytes.
     unsafe {
-        place.write(value);
-        Some((&mut *place, hpa))
+        room.as_mut_ptr().write_bytes(0, 1);
+        Some((room.assume_init_mut(), hpa))
     }
 }
 

@@ -40,11 +40,13 @@ impl Memory {
     }
 
     fn read_at(&self, info: u64) -> Result<BootInfo, BootInfoError> {
-        BootInfo::read(MAGIC, info, |at| {
+        let mut boot = BootInfo::default();
+        let read = boot.read(MAGIC, info, |at| {
             usize::try_from(at)
                 .ok()
                 .and_then(|at| self.0.get(at).copied())
-        })
+        });
+        read.map(|()| boot)
     }
 
     fn with_map(flags: u32) -> Self {
@@ -139,7 +141,7 @@ fn the_screen_is_what_the_loader_left() {
 fn each_defect_has_its_error() {
     let plain = Memory::with_map(0);
     assert_eq!(
-        BootInfo::read(0x36D7_6288, INFO, |_| Some(0)),
+        BootInfo::default().read(0x36D7_6288, INFO, |_| Some(0)),
         Err(BootInfoError::NotMultiboot(0x36D7_6288))
     );
     assert_eq!(

@@ -47,10 +47,12 @@ impl Block {
 }
 
 fn read(block: &[u8]) -> Result<BootInfo, BootInfoError> {
-    BootInfo::read(MAGIC, INFO, |at| {
+    let mut boot = BootInfo::default();
+    let read = boot.read(MAGIC, INFO, |at| {
         let index = usize::try_from(at.checked_sub(INFO)?).ok()?;
         block.get(index).copied()
-    })
+    });
+    read.map(|()| boot)
 }
 
 fn words(values: &[u32]) -> List<u8> {

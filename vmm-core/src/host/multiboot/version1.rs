@@ -24,11 +24,11 @@ const REGION_BYTES: u32 = 20;
 
 /// Reads the block at `info`.
 pub fn read(
+    boot: &mut BootInfo,
     source: &Bytes<impl Fn(u64) -> Option<u8>>,
     info: u64,
-) -> Result<BootInfo, BootInfoError> {
+) -> Result<(), BootInfoError> {
     let flags = source.u32(info, 0)?;
-    let mut boot = BootInfo::default();
     boot.occupy(info, INFO_BYTES);
     if flags & FLAG_COMMAND_LINE != 0 {
         let at = u64::from(source.u32(info, 16)?);
@@ -37,11 +37,11 @@ pub fn read(
     }
     if flags & FLAG_MODULES != 0 {
         let (count, list) = (source.u32(info, 20)?, source.u32(info, 24)?);
-        read_modules(&mut boot, source, count, u64::from(list))?;
+        read_modules(boot, source, count, u64::from(list))?;
     }
     if flags & FLAG_MEMORY_MAP != 0 {
         let (bytes, map) = (source.u32(info, 44)?, source.u32(info, 48)?);
-        read_memory_map(&mut boot, source, u64::from(bytes), u64::from(map))?;
+        read_memory_map(boot, source, u64::from(bytes), u64::from(map))?;
     } else if flags & FLAG_MEMORY != 0 {
         boot.add_sizes(source.u32(info, 4)?, source.u32(info, 8)?)?;
     } else {
@@ -53,7 +53,7 @@ pub fn read(
     } else {
         Display::Text
     };
-    Ok(boot)
+    Ok(())
 }
 
 fn read_modules(

@@ -29,15 +29,15 @@ const MOST_BYTES: u32 = 1 << 20;
 
 /// Reads the block at `info`.
 pub fn read(
+    boot: &mut BootInfo,
     source: &Bytes<impl Fn(u64) -> Option<u8>>,
     info: u64,
-) -> Result<BootInfo, BootInfoError> {
+) -> Result<(), BootInfoError> {
     let bytes = source.u32(info, 0)?;
     if bytes > MOST_BYTES {
         return Err(BootInfoError::BadLength(bytes));
     }
     let end = info.saturating_add(u64::from(bytes));
-    let mut boot = BootInfo::default();
     boot.occupy(info, u64::from(bytes));
     let mut sizes = None;
     let mut old_root = None;
@@ -59,7 +59,7 @@ pub fn read(
                 boot.add_module(number, first, last, text)?;
             }
             MEMORY_SIZES => sizes = Some((source.u32(at, 8)?, source.u32(at, 12)?)),
-            MEMORY_MAP => read_memory_map(&mut boot, source, at, size)?,
+            MEMORY_MAP => read_memory_map(boot, source, at, size)?,
             FRAMEBUFFER => {
                 boot.display = display(source, at.saturating_add(8), at.saturating_add(32))?;
             }
@@ -74,7 +74,7 @@ pub fn read(
         let (lower, upper) = sizes.ok_or(BootInfoError::NoMemoryMap)?;
         boot.add_sizes(lower, upper)?;
     }
-    Ok(boot)
+    Ok(())
 }
 
 /// Reads the memory map whose tag, of `size` bytes, is at `tag`.
