@@ -30,6 +30,7 @@ pub fn text(reference: &Reference) -> Result<String, String> {
             include_str!("page/bits.js"),
             include_str!("page/search.js"),
             include_str!("page/views.js"),
+            include_str!("page/paper.js"),
             include_str!("page/main.js"),
         ),
         data: &data,

@@ -20,6 +20,7 @@ trials![
     the_page_reads_a_dump_as_the_command_line_does,
     two_ticked_policies_are_compared,
     the_page_is_used_without_a_mouse,
+    everything_is_on_one_page_to_print,
     the_page_fits_wide_and_narrow_screens_light_and_dark_and_paper,
 ];
 
@@ -140,7 +141,7 @@ fn every_link_of_the_page_lands() {
 fn the_page_asks_for_nothing_and_its_console_is_silent() {
     let mut browser = Browser::open(page());
     for view in [
-        "map", "fields", "exits", "other", "demands", "decode", "compare", "x/npf", "q/tlb",
+        "map", "fields", "exits", "other", "demands", "decode", "compare", "all", "x/npf", "q/tlb",
     ] {
         browser.go(&format!("#{view}"));
         assert!(!browser.text("main.innerText").is_empty(), "{view}");
@@ -303,6 +304,30 @@ fn the_page_is_used_without_a_mouse() {
     assert!(reachable.as_u64() > Some(70), "{reachable}");
 }
 
+fn everything_is_on_one_page_to_print() {
+    let mut browser = Browser::open(page());
+    browser.show_on(Screen {
+        is_paper: true,
+        ..WIDE
+    });
+    browser.go("#all");
+    let lost = browser.value(
+        "(() => {
+            const words = new Set(main.innerText.split(/[\\s(),:]+/));
+            const bits = (rows) => rows.map((row) => row.name).filter((name) => name !== null);
+            return [
+                ...data.fields.filter((field) => !field.reserved).flatMap((field) => [field.name, ...bits(field.bits)]),
+                ...data.exits.flatMap((exit) => [exit.name, exit.apm, ...bits(exit.info1_bits), ...bits(exit.info2_bits)]),
+                ...data.msrs.flatMap((msr) => [msr.name, ...bits(msr.bits)]),
+                ...data.cpuid.flatMap((row) => bits(row.bits)),
+                ...data.instructions.map((instruction) => instruction.mnemonic),
+            ].filter((name) => !words.has(name));
+        })()",
+    );
+    assert_eq!(lost, json!([]));
+    assert_eq!(browser.complaints, [""; 0]);
+}
+
 fn the_page_fits_wide_and_narrow_screens_light_and_dark_and_paper() {
     let mut browser = Browser::open(page());
     let screens = [
@@ -320,8 +345,8 @@ fn the_page_fits_wide_and_narrow_screens_light_and_dark_and_paper() {
     for screen in screens {
         browser.show_on(screen);
         for view in [
-            "map", "fields", "exits", "other", "demands", "decode", "compare", "f/cs", "f/vintr",
-            "x/ioio", "q/cr3",
+            "map", "fields", "exits", "other", "demands", "decode", "compare", "all", "f/cs",
+            "f/vintr", "x/ioio", "q/cr3",
         ] {
             browser.go(&format!("#{view}"));
             let over = browser.value("document.documentElement.scrollWidth - innerWidth");

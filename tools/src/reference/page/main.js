@@ -142,7 +142,7 @@ function answer(entry) {
 }
 
 const views = {
-  map: mapView, fields: fieldsView, exits: exitsView, other: otherView, demands: demandsView, decode: decodeView, compare: compareView,
+  map: mapView, all: allView, fields: fieldsView, exits: exitsView, other: otherView, demands: demandsView, decode: decodeView, compare: compareView,
   f: fieldView, x: exitView, m: msrView, c: cpuidView, i: instructionView, q: searchView,
 };
 

@@ -20,7 +20,7 @@ function table(headings, rows) {
   return h("div", { class: "scroll" },
     h("table", null,
       h("thead", null, h("tr", null, headings.map((heading) => h("th", { scope: "col" }, heading)))),
-      h("tbody", null, rows.map((row) => h("tr", null, row.map((cell) => h("td", null, cell)))))));
+      h("tbody", null, rows.map((row) => h("tr", null, row.map((cell, column) => h("td", { "data-label": headings[column] }, cell)))))));
 }
 
 function facts(pairs) {
@@ -35,6 +35,15 @@ const flowClass = (field) =>
 
 const PER_ROW = 64;
 const CELL = 12;
+const MARGIN = 30;
+const LETTER = 5.2;
+
+// As much of a name as fits; a piece too short to tell anything is left out.
+function fitting(name, width) {
+  const letters = Math.floor((width - 5) / LETTER);
+  if (name.length <= letters) return name;
+  return letters < 4 ? null : `${name.slice(0, letters - 1)}…`;
+}
 
 function mapView() {
   const legend = [["request", "the VMM writes"], ["answer", "#VMEXIT writes"], ["exchange", "both write"], ["carried", "VMSAVE writes"], ["none", "reserved"]];
@@ -43,24 +52,26 @@ function mapView() {
     for (let at = field.offset; at < field.offset + field.bytes; ) {
       const end = Math.min(field.offset + field.bytes, (Math.floor(at / PER_ROW) + 1) * PER_ROW);
       rects.push(h("rect", {
-        x: (at % PER_ROW) * CELL + 0.5, y: Math.floor(at / PER_ROW) * CELL + 0.5,
+        x: MARGIN + (at % PER_ROW) * CELL + 0.5, y: Math.floor(at / PER_ROW) * CELL + 0.5,
         width: (end - at) * CELL - 1, height: CELL - 1, class: flowClass(field),
       }));
       at = end;
     }
-    const width = Math.min(field.bytes, PER_ROW) * CELL;
-    const name = !field.reserved && field.name.length * 5.4 < width - 4
-      ? h("text", { x: (field.offset % PER_ROW) * CELL + 3, y: Math.floor(field.offset / PER_ROW) * CELL + 9 }, field.name)
-      : null;
+    const width = Math.min(field.bytes, PER_ROW - (field.offset % PER_ROW)) * CELL;
+    const shown = field.reserved ? null : fitting(field.name, width);
+    const name = shown && h("text", { x: MARGIN + (field.offset % PER_ROW) * CELL + 3, y: Math.floor(field.offset / PER_ROW) * CELL + 8 }, shown);
     const label = `${offsetName(field.offset)} ${field.reserved ? "reserved" : field.name}, ${field.bytes} bytes`;
     return h("a", { svg: true, href: `#f/${field.name}`, "aria-label": label, tabindex: field.reserved ? "-1" : "0" }, h("title", null, label), rects, name ?? []);
   });
   const rows = PER_ROW * CELL;
+  const offsets = Array.from({ length: 4096 / PER_ROW / 2 }, (_, row) =>
+    h("text", { class: "offset", x: MARGIN - 4, y: 2 * row * CELL + 9, "text-anchor": "end" }, offsetName(2 * row * PER_ROW)));
   return [
     h("h1", null, "The VMCB, byte by byte"),
     h("p", null, "4,096 bytes, 64 a row: the control area in the upper quarter, the save area below. Each field is a link."),
     h("p", { class: "legend" }, legend.map(([name, text]) => h("span", null, h("i", { class: name }), text))),
-    h("svg", { class: "map", viewBox: `0 0 ${PER_ROW * CELL} ${rows}`, role: "group", "aria-label": "Map of the VMCB" }, marked),
+    h("div", { class: "scroll" },
+      h("svg", { class: "map", viewBox: `0 0 ${MARGIN + PER_ROW * CELL} ${rows}`, role: "group", "aria-label": "Map of the VMCB" }, offsets, marked)),
   ];
 }
 
@@ -97,7 +108,7 @@ function diagram(rows, bytes) {
     }
   }
   return h("div", { class: "scroll" },
-    h("svg", { class: "diagram", viewBox: `0 0 ${perRow * width} ${lines * pitch}`, style: `min-width:${perRow * 18}px`, role: "img", "aria-label": "Bit diagram" }, boxes));
+    h("svg", { class: "diagram", viewBox: `0 0 ${perRow * width} ${lines * pitch}`, style: `min-width:${perRow * 18}px;max-width:${perRow * 30}px`, role: "img", "aria-label": "Bit diagram" }, boxes));
 }
 
 // A format with a value in it: paste the value and see the bits, set the bits and see the value.
@@ -125,9 +136,10 @@ function editor(rows, bytes, start) {
     }
     const stands = h("span", { class: "stands" });
     const line = h("tr", { class: row.name ? "" : "reserved" },
-      h("td", null, placeOf(row)), h("td", null, control), h("td", null, row.name ? code(row.name) : "reserved"),
-      h("td", null, row.meaning, " ", stands, row.values.length ? h("small", null, ` (${row.values.map(([of, what]) => `${of} ${what}`).join(", ")})`) : null),
-      h("td", null, row.needs ?? ""));
+      h("td", { "data-label": "Bits" }, placeOf(row)), h("td", { "data-label": "Value" }, control),
+      h("td", { "data-label": "Name" }, row.name ? code(row.name) : "reserved"),
+      h("td", { "data-label": "Meaning" }, row.meaning, " ", stands, row.values.length ? h("small", null, ` (${row.values.map(([of, what]) => `${of} ${what}`).join(", ")})`) : null),
+      h("td", { "data-label": "Needs" }, row.needs ?? ""));
     return { row, control, stands, line };
   });
   function show(typed) {
