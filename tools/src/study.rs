@@ -15,7 +15,9 @@ const TABLE: &str = "<!-- table: ";
 pub struct Step {
     /// The command, as a person types it.
     pub command: String,
-    /// Lines that its output has, in this order; each is part of a line of the output.
+    /// Lines that its output has, in this order; each is part of a line of the output. Lines that
+    /// begin with a blank are rows of a table: words that stand one after the other in a line, in
+    /// any order of the lines.
     pub output: Vec<String>,
 }
 
@@ -124,11 +126,23 @@ pub fn experiments(text: &str) -> Vec<Experiment> {
 pub fn holds<'s>(step: &'s Step, output: &str) -> Result<(), &'s str> {
     let mut lines = output.lines();
     for promised in &step.output {
-        if !lines.any(|line| line.contains(promised.as_str())) {
+        let is_there = if promised.starts_with(' ') {
+            lines.clone().any(|line| has_row(line, promised))
+        } else {
+            lines.any(|line| line.contains(promised.as_str()))
+        };
+        if !is_there {
             return Err(promised);
         }
     }
     Ok(())
+}
+
+/// Whether the words of `row` stand in this line, one after the other.
+fn has_row(line: &str, row: &str) -> bool {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let row: Vec<&str> = row.split_whitespace().collect();
+    words.windows(row.len().max(1)).any(|some| some == row)
 }
 
 fn read(folder: &Path, name: &str) -> Result<String, String> {
@@ -197,5 +211,27 @@ mod tests {
         assert_eq!((one.command.as_str(), one.output.len()), ("cargo one", 2));
         assert_eq!(holds(one, "a first line\nmore\nthe last\n"), Ok(()));
         assert_eq!(holds(one, "last\nfirst\n"), Err("last"));
+    }
+
+    #[test]
+    fn the_rows_of_a_table_may_stand_in_any_order() {
+        let step = Step {
+            command: String::new(),
+            output: ["VM demo", " hlt 1", " cpuid", "VM other"]
+                .map(str::to_owned)
+                .into(),
+        };
+        assert_eq!(
+            holds(&step, "VM demo\n cpuid  4\n hlt    1\nVM other\n"),
+            Ok(())
+        );
+        assert_eq!(
+            holds(&step, "VM demo\n cpuid  4\n hlt   10\nVM other\n"),
+            Err(" hlt 1")
+        );
+        assert_eq!(
+            holds(&step, " hlt 1\nVM demo\n cpuid 4\nVM other\n"),
+            Err(" hlt 1")
+        );
     }
 }

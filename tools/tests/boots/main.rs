@@ -84,7 +84,7 @@ fn main() -> ExitCode {
         setting_up::trials(),
         several_vms::trials(),
         shipped_policies::trials(),
-        study::slow_trials(),
+        study::trials(),
         sweeping::trials(),
         sweeping::slow_trials(),
         tiny_guest::trials(),
