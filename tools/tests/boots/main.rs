@@ -73,6 +73,7 @@ fn main() -> ExitCode {
         interrupts::trials(),
         isolation::trials(),
         machines::slow_trials(),
+        modes::slow_trials(),
         mutants::trials(),
         ledger::trials(),
         modes::trials(),

@@ -81,7 +81,7 @@ pub fn reflect(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
         }
         Combined::Later => {
             if vector == PF {
-                vcpu.save_mut().cr2 = address;
+                vcpu.set_cr2(address);
             }
             if vector == DB {
                 vcpu.breakpoints_told |= vcpu.save().dr6 & DR6_BREAKPOINTS;

@@ -9,7 +9,7 @@ use intercepts::ExitCode;
 use super::{Hypervisor, RETRY_NS};
 use crate::exits::interrupt;
 use crate::host::tsc;
-use crate::svm::instructions::{vmload, vmsave};
+use crate::svm::instructions::{load_cr2, vmload, vmsave};
 use crate::svm::switch;
 use crate::vm::{Instance, refusal};
 
@@ -96,6 +96,7 @@ impl Hypervisor {
         life.fpu.restore();
         life.debug.load();
         life.tsc_aux.load();
+        load_cr2(life.instance.vcpu.save().cr2);
         // SAFETY: the address is that of the vCPU's VMCB, and no gate uses IST any more.
         unsafe { vmload(life.instance.vcpu.vmcb_pa()) };
         self.loaded = Some(index);

@@ -35,7 +35,7 @@ impl Vcpu {
             Fault::Stack => Event::exception_with_error(12, 0),
             Fault::Protection => Event::exception_with_error(13, 0),
             Fault::Page(PageFault { linear, error }) => {
-                self.save_mut().cr2 = linear;
+                self.set_cr2(linear);
                 Event::exception_with_error(14, error)
             }
         };

@@ -16,6 +16,7 @@ use crate::decode::glance::{self, Glance};
 use crate::decode::{self, Instruction, Prefixes};
 use crate::exits::delivery::Delivery;
 use crate::exits::step::Step;
+use crate::svm::instructions;
 use crate::svm::tlb::{self, Flush};
 use crate::vm::assists;
 use crate::vm::memory::{GuestMemory, GuestPage};
@@ -195,6 +196,12 @@ impl Vcpu {
     pub fn save_mut(&mut self) -> &mut Save {
         self.vmcb.control.clean &= !SAVE_GROUPS;
         &mut self.vmcb.save
+    }
+
+    /// Sets CR2 of the vCPU, which is loaded.
+    pub fn set_cr2(&mut self, value: u64) {
+        self.save_mut().cr2 = value;
+        instructions::load_cr2(value);
     }
 
     /// Sets RAX, which the CPU reads each time.

@@ -10,7 +10,7 @@ mod spaces;
 mod switches;
 pub mod toolbox;
 
-use crate::harness::{Boot, trials};
+use crate::harness::{Boot, slow, trials};
 use crate::in_a_vm::{POLICY, said, said_by};
 
 trials![
@@ -34,6 +34,11 @@ fn runs_alike(kernel: &[u8], known: &[&str]) {
     for paging in ["npt = true", "npt = false"] {
         says(kernel, paging, &bare);
     }
+}
+
+/// The trials that take long.
+pub fn slow_trials() -> Vec<libtest_mimic::Trial> {
+    slow![every_mode_runs_alike_in_bochs]
 }
 
 /// Fails unless the guest says these lines under a policy with this paging.
@@ -107,5 +112,33 @@ fn a_million_random_steps_through_paging_go_as_the_model_says() {
             .run()
             .ends_with(0)
             .shows("demo| stress: done, 1000000 steps, 0 wrong");
+    }
+}
+
+/// What nested paging shows there, shadow paging shows.
+fn every_mode_runs_alike_in_bochs() {
+    let guests = [
+        (real::kernel(), "back: done"),
+        (real::virtual_8086(), "vm86: done 0000000D"),
+        (
+            protected::kernel(),
+            "protected: ring 3 halts: error 00000000 at 00000000",
+        ),
+        (pse::kernel(), "read-only: error 00000003 at 00523000"),
+        (pae::kernel(), "no-execute: error 00000011 at 00401000"),
+        (long::kernel(), "not mapped: error 00000000 at 00201000"),
+        (
+            switches::kernel(),
+            "round 7: 11111111 22222222 33333333 44444444",
+        ),
+    ];
+    for (kernel, line) in guests {
+        let [nested, shadowed] = ["npt = true", "npt = false"].map(|paging| {
+            let policy = POLICY.replace("qemu-tcg", "bochs-ryzen");
+            let boot = Boot::bochs(&policy.replace("#REST", paging));
+            said_by("demo", &boot.kernel(&kernel).run().ends_with(0))
+        });
+        assert!(nested.iter().any(|said| said == line), "{nested:#?}");
+        assert_eq!(shadowed, nested);
     }
 }

@@ -73,6 +73,9 @@ pub fn kernel(codes: Vec<Code>) -> Vec<u8> {
 fn tables(a: &mut CodeAssembler) -> Done {
     let (mut start, mut gate) = (a.create_label(), a.create_label());
     a.call(start)?;
+    // What comes from virtual-8086 mode has none.
+    a.push(DATA as i32)?;
+    a.pop(ds)?;
     a.pop(dword_ptr(ERROR))?;
     a.mov(eax, cr2)?;
     a.mov(dword_ptr(ADDRESS), eax)?;
