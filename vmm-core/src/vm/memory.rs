@@ -96,6 +96,16 @@ impl GuestMemory {
         Some(())
     }
 
+    /// Writes the first byte of an entry of the guest's page tables, in which a walk marks it as
+    /// accessed and dirty: nobody is to learn of that as of a write.
+    #[inline]
+    pub fn mark(&mut self, gpa: Gpa, marked: u8) -> Option<()> {
+        let place = self.at(gpa, 1)?;
+        // SAFETY: as in `read_u8`.
+        unsafe { place.write_volatile(marked) };
+        Some(())
+    }
+
     /// Zeroes `len` bytes; `None`, and nothing written, if not all of it is memory.
     pub fn zero(&mut self, gpa: Gpa, len: u64) -> Option<()> {
         let bytes = usize::try_from(len).ok()?;

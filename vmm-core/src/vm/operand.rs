@@ -4,7 +4,7 @@
 use intercepts::Msr;
 use intercepts::vmcb::Segment as Descriptor;
 
-use crate::addr::Gpa;
+use crate::addr::{Gpa, PAGE};
 use crate::decode::Segment;
 use crate::svm::instructions;
 use crate::vm::fault::Fault;
@@ -68,22 +68,38 @@ impl Operand {
         }
     }
 
-    /// Where each byte is.
+    /// Where each byte is, for the access that follows: the entries of the guest's tables are
+    /// marked for it.
     ///
     /// # Errors
-    /// The page fault of the first byte that may not be accessed.
-    pub fn locate(&self, vcpu: &Vcpu, memory: &GuestMemory) -> Result<Located, PageFault> {
+    /// The page fault of the first byte that may not be accessed; nothing is marked then.
+    pub fn locate(&self, vcpu: &Vcpu, memory: &mut GuestMemory) -> Result<Located, PageFault> {
         let access = Access {
             write: self.write,
             user: vcpu.save().cpl == 3,
         };
+        let size = self.size.clamp(1, 8);
+        let last = self.linear.wrapping_add(u64::from(size) - 1);
+        let first_page = walk::translate_for(vcpu.save(), memory, self.linear, access)?;
+        let second_page = if (self.linear ^ last) & !(PAGE - 1) != 0 {
+            let start = last & !(PAGE - 1);
+            Some(walk::translate_for(vcpu.save(), memory, start, access)?)
+        } else {
+            None
+        };
         let mut located = Located {
             bytes: [Gpa(0); 8],
-            size: self.size.min(8),
+            size,
         };
-        for (index, byte) in located.bytes[..located.size.into()].iter_mut().enumerate() {
-            let linear = self.linear.wrapping_add(index as u64);
-            *byte = walk::translate_for(vcpu.save(), memory, linear, access)?;
+        let on_first = PAGE - self.linear % PAGE;
+        for (index, byte) in (0..).zip(&mut located.bytes[..size.into()]) {
+            *byte = match &second_page {
+                Some(page) if index >= on_first => Gpa(page.gpa.0 + (index - on_first)),
+                _ => Gpa(first_page.gpa.0 + index),
+            };
+        }
+        for page in [Some(first_page), second_page].into_iter().flatten() {
+            page.mark(memory, self.write);
         }
         Ok(located)
     }

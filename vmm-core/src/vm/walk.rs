@@ -1,8 +1,10 @@
 //! The walk of a guest's own page tables: linear to guest-physical (APM 5.2 to 5.4).
 //!
-//! The VMM walks only to read an instruction or a string operand; it does not set accessed
-//! and dirty bits, which the CPU sets itself when it repeats the walk under nested paging.
+//! The VMM walks to read an instruction, which the CPU has fetched before, and to the operand of
+//! one that it performs: there it marks the entries as accessed and dirty (APM 5.4.2), as the CPU
+//! has no more occasion to.
 
+use heapless::Vec;
 use intercepts::vmcb::Save;
 use intercepts::vmcb::registers::{cr0, cr4, efer};
 
@@ -18,6 +20,8 @@ const CR4_PAE: u64 = cr4::PAE;
 const PRESENT: u64 = 1 << 0;
 const WRITABLE: u64 = 1 << 1;
 const USER: u64 = 1 << 2;
+const ACCESSED: u64 = 1 << 5;
+const DIRTY: u64 = 1 << 6;
 const LARGE: u64 = 1 << 7;
 const FRAME: u64 = 0x000f_ffff_ffff_f000;
 
@@ -45,7 +49,35 @@ pub struct Access {
 /// # Errors
 /// The page is not mapped, or its tables lie outside guest memory.
 pub fn translate(save: &Save, memory: &GuestMemory, linear: u64) -> Result<Gpa, PageFault> {
-    find(save, memory, linear).map(|(gpa, _)| gpa)
+    find(save, memory, linear).map(|page| page.gpa)
+}
+
+/// Where an address is, and the entries on the way there.
+#[derive(Clone, Debug)]
+pub struct Translation {
+    /// The address.
+    pub gpa: Gpa,
+    /// WRITABLE and USER, as far as all levels allow.
+    rights: u64,
+    path: Path,
+}
+
+/// Entries that are marked when they are used, each with its first byte; that of the page last.
+type Path = Vec<(Gpa, u8), 4>;
+
+impl Translation {
+    /// Marks the entries as the CPU does for an access: all as accessed, and for a write the last
+    /// as dirty.
+    pub fn mark(&self, memory: &mut GuestMemory, write: bool) {
+        let mut marks = ACCESSED | if write { DIRTY } else { 0 };
+        for (place, before) in self.path.iter().rev() {
+            let marked = before | marks as u8;
+            if marked != *before {
+                memory.mark(*place, marked);
+            }
+            marks = ACCESSED;
+        }
+    }
 }
 
 /// Where `linear` is, if `access` is allowed there.
@@ -57,30 +89,37 @@ pub fn translate_for(
     memory: &GuestMemory,
     linear: u64,
     access: Access,
-) -> Result<Gpa, PageFault> {
+) -> Result<Translation, PageFault> {
     const CR0_WP: u64 = cr0::WP;
     let error = u32::from(access.write) << 1 | u32::from(access.user) << 2;
-    let (gpa, rights) = find(save, memory, linear).map_err(|fault| PageFault {
+    let page = find(save, memory, linear).map_err(|fault| PageFault {
         error: fault.error | error,
         ..fault
     })?;
-    let forbidden = access.user && rights & USER == 0
-        || access.write && rights & WRITABLE == 0 && (access.user || save.cr0 & CR0_WP != 0);
+    let forbidden = access.user && page.rights & USER == 0
+        || access.write && page.rights & WRITABLE == 0 && (access.user || save.cr0 & CR0_WP != 0);
     if forbidden {
         return Err(PageFault {
             linear,
             error: error | 1,
         });
     }
-    Ok(gpa)
+    Ok(page)
 }
 
-/// The guest-physical address and the rights (WRITABLE, USER) that all levels allow.
-fn find(save: &Save, memory: &GuestMemory, linear: u64) -> Result<(Gpa, u64), PageFault> {
+fn find(save: &Save, memory: &GuestMemory, linear: u64) -> Result<Translation, PageFault> {
     if save.cr0 & CR0_PG == 0 {
-        return Ok((Gpa(linear & 0xffff_ffff), WRITABLE | USER));
+        return Ok(Translation {
+            gpa: Gpa(linear & 0xffff_ffff),
+            rights: WRITABLE | USER,
+            path: Path::new(),
+        });
     }
-    let walk = Walk { memory, linear };
+    let mut walk = Walk {
+        memory,
+        linear,
+        path: Path::new(),
+    };
     if save.cr4 & CR4_PAE == 0 {
         walk.two_level(save.cr3, save.cr4 & CR4_PSE != 0)
     } else if save.efer & EFER_LMA == 0 {
@@ -93,6 +132,7 @@ fn find(save: &Save, memory: &GuestMemory, linear: u64) -> Result<(Gpa, u64), Pa
 struct Walk<'a> {
     memory: &'a GuestMemory,
     linear: u64,
+    path: Path,
 }
 
 impl Walk<'_> {
@@ -103,63 +143,74 @@ impl Walk<'_> {
         }
     }
 
-    fn two_level(&self, cr3: u64, pse: bool) -> Result<(Gpa, u64), PageFault> {
-        let entry = |table: u64, index: u64| {
-            self.memory
-                .read_u32(Gpa(table + index * 4))
-                .map(u64::from)
-                .filter(|entry| entry & PRESENT != 0)
-                .ok_or_else(|| self.fault())
-        };
+    fn two_level(&mut self, cr3: u64, pse: bool) -> Result<Translation, PageFault> {
         let linear = self.linear & 0xffff_ffff;
-        let directory = entry(cr3 & 0xffff_f000, linear >> 22)?;
+        let directory = self.short_entry(cr3 & 0xffff_f000, linear >> 22)?;
         if pse && directory & LARGE != 0 {
             // PSE-36: bits 20:13 are physical address bits 39:32.
             let base = directory & 0xffc0_0000 | (directory >> 13 & 0xff) << 32;
-            return Ok((Gpa(base | linear & 0x3f_ffff), directory));
+            return Ok(self.found(base | linear & 0x3f_ffff, directory));
         }
-        let page = entry(directory & 0xffff_f000, linear >> 12 & 0x3ff)?;
-        Ok((Gpa(page & 0xffff_f000 | linear & 0xfff), directory & page))
+        let page = self.short_entry(directory & 0xffff_f000, linear >> 12 & 0x3ff)?;
+        Ok(self.found(page & 0xffff_f000 | linear & 0xfff, directory & page))
     }
 
-    fn pae(&self, cr3: u64) -> Result<(Gpa, u64), PageFault> {
+    fn pae(&mut self, cr3: u64) -> Result<Translation, PageFault> {
         let linear = self.linear & 0xffff_ffff;
-        // The four pointers have no rights of their own.
+        // The four pointers have no rights of their own, and are not marked.
         let pointer = self.entry(cr3 & 0xffff_ffe0, linear >> 30)?;
-        self.lower(linear, pointer, 2, WRITABLE | USER)
+        self.path.clear();
+        self.lower(linear, pointer, 2)
     }
 
-    fn long(&self, cr3: u64) -> Result<(Gpa, u64), PageFault> {
-        self.lower(self.linear, cr3 | PRESENT, 4, WRITABLE | USER)
+    fn long(&mut self, cr3: u64) -> Result<Translation, PageFault> {
+        self.lower(self.linear, cr3 | PRESENT, 4)
     }
 
     /// Walks `levels` levels of 512 entries, starting with the table that `upper` names.
-    fn lower(
-        &self,
-        linear: u64,
-        upper: u64,
-        levels: u32,
-        mut rights: u64,
-    ) -> Result<(Gpa, u64), PageFault> {
+    fn lower(&mut self, linear: u64, upper: u64, levels: u32) -> Result<Translation, PageFault> {
         let mut table = upper & FRAME;
+        let mut rights = WRITABLE | USER;
         for level in (1..=levels).rev() {
             let shift = 12 + 9 * (level - 1);
             let entry = self.entry(table, linear >> shift & 0x1ff)?;
             rights &= entry;
             if level == 1 || level < 4 && entry & LARGE != 0 {
                 let within = (1u64 << shift) - 1;
-                return Ok((Gpa(entry & FRAME & !within | linear & within), rights));
+                return Ok(self.found(entry & FRAME & !within | linear & within, rights));
             }
             table = entry & FRAME;
         }
         Err(self.fault())
     }
 
-    fn entry(&self, table: u64, index: u64) -> Result<u64, PageFault> {
-        self.memory
-            .read_u64(Gpa(table + index * 8))
+    fn short_entry(&mut self, table: u64, index: u64) -> Result<u64, PageFault> {
+        let place = Gpa(table + index * 4);
+        let entry = self.memory.read_u32(place).map(u64::from);
+        self.follow(place, entry)
+    }
+
+    fn entry(&mut self, table: u64, index: u64) -> Result<u64, PageFault> {
+        let place = Gpa(table + index * 8);
+        let entry = self.memory.read_u64(place);
+        self.follow(place, entry)
+    }
+
+    fn follow(&mut self, place: Gpa, entry: Option<u64>) -> Result<u64, PageFault> {
+        let entry = entry
             .filter(|entry| entry & PRESENT != 0)
-            .ok_or_else(|| self.fault())
+            .ok_or_else(|| self.fault())?;
+        // There is room for as many as there are levels.
+        let _ = self.path.push((place, entry as u8));
+        Ok(entry)
+    }
+
+    fn found(&self, gpa: u64, rights: u64) -> Translation {
+        Translation {
+            gpa: Gpa(gpa),
+            rights,
+            path: self.path.clone(),
+        }
     }
 }
 
@@ -220,7 +271,7 @@ mod tests {
             user: false,
         };
         assert_eq!(
-            translate_for(&save, &memory, 0x10, write),
+            translate_for(&save, &memory, 0x10, write).map(|page| page.gpa),
             Err(PageFault {
                 linear: 0x10,
                 error: 3
@@ -230,7 +281,68 @@ mod tests {
             write: false,
             ..write
         };
-        assert_eq!(translate_for(&save, &memory, 0x10, read), Ok(Gpa(0x3010)));
+        let found = translate_for(&save, &memory, 0x10, read);
+        assert_eq!(found.map(|page| page.gpa), Ok(Gpa(0x3010)));
+    }
+
+    /// The entries of every level, as the CPU leaves them behind a read and a write.
+    #[test]
+    fn an_access_marks_each_entry_as_accessed_and_a_write_the_last_as_dirty() {
+        const USED: u64 = PRESENT | WRITABLE | USER | ACCESSED;
+        let tables: [(u64, u64, &[u64]); 5] = [
+            (0, 0, &[0x1000, 0x2000]),
+            (CR4_PSE, 0, &[0x1000]),
+            (CR4_PAE, 0, &[0x2000, 0x3000]),
+            (CR4_PAE, EFER_LMA, &[0x1000, 0x2000, 0x3000, 0x4000]),
+            (CR4_PAE, EFER_LMA, &[0x1000, 0x2000, 0x3000]),
+        ];
+        for (cr4, efer, places) in tables {
+            let mut memory = leaked(0x8000);
+            let short = cr4 & CR4_PAE == 0;
+            let width = if short { 4 } else { 8 };
+            let is_small = places.len() == 4 || places == [0x1000, 0x2000] || places[0] == 0x2000;
+            if cr4 == CR4_PAE && efer == 0 {
+                memory.write(Gpa(0x1000), &0x2001u64.to_le_bytes());
+            }
+            for (index, place) in places.iter().enumerate() {
+                let is_last = index + 1 == places.len();
+                let large = if is_last && !is_small { LARGE } else { 0 };
+                let next = if is_last { 0 } else { places[index + 1] };
+                let entry = next | large | PRESENT | WRITABLE | USER;
+                memory.write(Gpa(*place), &entry.to_le_bytes()[..width]);
+            }
+            let save = paged(cr4, efer);
+            let mut access = |write| {
+                let access = Access { write, user: true };
+                let page = translate_for(&save, &memory, 0x10, access).unwrap();
+                page.mark(&mut memory, write);
+                let byte = |place: &u64| u64::from(memory.read_u8(Gpa(*place)).unwrap());
+                places
+                    .iter()
+                    .map(|place| byte(place) & !LARGE)
+                    .collect::<std::vec::Vec<_>>()
+            };
+            assert!(access(false).iter().all(|entry| *entry == USED));
+            let written = access(true);
+            let (last, upper) = written.split_last().unwrap();
+            assert_eq!(*last, USED | DIRTY);
+            assert!(upper.iter().all(|entry| *entry == USED));
+        }
+        let mut memory = leaked(0x8000);
+        memory.write(Gpa(0x1000), &0x2001u64.to_le_bytes());
+        memory.write(Gpa(0x2000), &0x3003u64.to_le_bytes());
+        memory.write(Gpa(0x3000), &0x4003u64.to_le_bytes());
+        let by = Access {
+            write: true,
+            user: false,
+        };
+        let page = translate_for(&paged(CR4_PAE, 0), &memory, 0, by).unwrap();
+        page.mark(&mut memory, true);
+        assert_eq!(
+            memory.read_u64(Gpa(0x1000)),
+            Some(0x2001),
+            "a pointer of PAE"
+        );
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm, info: IoioInfo) -> Outcome {
             prefixes.segment.unwrap_or(Segment::Ds)
         };
         let located = Operand::at(vcpu, segment, offset, size, info.is_in())
-            .and_then(|element| Ok(element.locate(vcpu, &vm.memory)?));
+            .and_then(|element| Ok(element.locate(vcpu, &mut vm.memory)?));
         let place = match located {
             Ok(place) => place,
             Err(fault) => {

@@ -138,6 +138,28 @@ fn rep_ins_fills_memory_downwards_with_df_set() {
     assert_eq!(instance.vcpu.gprs.rdi, 0x8ffc);
 }
 
+/// The guest's memory manager finds the page in use, as after a REP INS of the CPU's own.
+#[test]
+fn ins_marks_the_page_as_accessed_and_dirty_and_outs_as_accessed() {
+    let marks = |code: &[u8], direction| {
+        let mut instance = guest(&QUIET, code);
+        let Instance { vcpu, vm } = &mut instance;
+        let tables = [(0xa000, 0xb003), (0xb000 + 8 * 4, 0x8003), (0xb004, 0x9003)];
+        for (at, entry) in tables {
+            vm.memory.write(Gpa(at), &u32::to_le_bytes(entry)).unwrap();
+        }
+        vcpu.save_mut().cr0 |= 1 << 31;
+        vcpu.save_mut().cr3 = 0xa000;
+        vcpu.gprs.rdi = 0x1000;
+        vcpu.gprs.rsi = 0x1000;
+        vcpu.gprs.rcx = 2;
+        access(&mut instance, info(0x21, 1, direction | STRING | REP));
+        [0xa000, 0xb004].map(|at| instance.vm.memory.read_u8(Gpa(at)).unwrap())
+    };
+    assert_eq!(marks(&[0xf3, 0x6c], IN), [0x23, 0x63]);
+    assert_eq!(marks(&[0xf3, 0x6e], 0), [0x23, 0x23]);
+}
+
 #[test]
 fn a_16_bit_address_size_touches_16_bits_of_the_registers() {
     let mut instance = guest(&QUIET, &[0x67, 0xf3, 0x6e]);
