@@ -7,7 +7,8 @@ use intercepts::vmcb::validate;
 use super::{Outcome, unexpected};
 use crate::decode::glance::{self, Glance};
 use crate::decode::{Instruction, Operation, Place};
-use crate::svm::tlb;
+use crate::svm::shadow::Registers;
+use crate::svm::tlb::{self, Flush};
 use crate::vm::fault::Fault;
 use crate::vm::operand::Operand;
 use crate::vm::vcpu::CodeSize;
@@ -102,7 +103,7 @@ fn by_decoder(
         (Operation::Lmsw(place), 0, true) => lmsw(vcpu, vm, &instruction, place),
         (Operation::Clts, 0, true) => {
             let cr0 = vcpu.save().cr0 & !CR0_TS;
-            privileged(vcpu).and_then(|()| write_cr0(vcpu, cr0))
+            privileged(vcpu).and_then(|()| write_cr0(vcpu, vm, cr0))
         }
         _ => return None,
     };
@@ -165,9 +166,9 @@ fn move_to(vcpu: &mut Vcpu, vm: &Vm, cr: u8, gpr: u8) -> Result<(), Fault> {
         vcpu.gpr(gpr) & 0xffff_ffff
     };
     match cr {
-        0 => write_cr0(vcpu, value),
+        0 => write_cr0(vcpu, vm, value),
         2 => {
-            vcpu.save_mut().cr2 = value;
+            vcpu.set_cr2(value);
             Ok(())
         }
         3 => write_cr3(vcpu, vm, value),
@@ -197,29 +198,36 @@ fn smsw(
         Place::Memory(address) => {
             let offset = address.offset(|gpr| vcpu.gpr(gpr), vcpu.behind(instruction));
             let operand = Operand::at(vcpu, address.segment, offset, 2, true)?;
-            operand.locate(vcpu, &vm.memory)?.write(vm, cr0);
+            operand.locate(vcpu, &mut vm.memory)?.write(vm, cr0);
         }
     }
     Ok(())
 }
 
 /// LMSW: the low four bits of CR0, but PE is only ever set.
-fn lmsw(vcpu: &mut Vcpu, vm: &Vm, instruction: &Instruction, place: Place) -> Result<(), Fault> {
+fn lmsw(
+    vcpu: &mut Vcpu,
+    vm: &mut Vm,
+    instruction: &Instruction,
+    place: Place,
+) -> Result<(), Fault> {
     privileged(vcpu)?;
     let word = match place {
         Place::Gpr(number) => vcpu.gpr(number),
         Place::Memory(address) => {
             let offset = address.offset(|gpr| vcpu.gpr(gpr), vcpu.behind(instruction));
             let operand = Operand::at(vcpu, address.segment, offset, 2, false)?;
-            operand.locate(vcpu, &vm.memory)?.read(vm)
+            operand.locate(vcpu, &mut vm.memory)?.read(vm)
         }
     };
     let cr0 = vcpu.save().cr0;
-    write_cr0(vcpu, cr0 & !CR0_LMSW | word & CR0_LMSW | cr0 & CR0_PE)
+    write_cr0(vcpu, vm, cr0 & !CR0_LMSW | word & CR0_LMSW | cr0 & CR0_PE)
 }
 
-/// CR0, with the switch of long mode that PG is under EFER.LME (APM 3.1.1, 14.6.2).
-fn write_cr0(vcpu: &mut Vcpu, value: u64) -> Result<(), Fault> {
+/// CR0, with the switch of long mode that PG is under EFER.LME (APM 3.1.1, 14.6.2). Reserved bits
+/// of the lower half are ignored. The manual leaves open what comes of clearing PG in 64-bit code
+/// (14.7); #GP, as Intel has it, is the end that a guest can survive.
+fn write_cr0(vcpu: &mut Vcpu, vm: &Vm, value: u64) -> Result<(), Fault> {
     let save = vcpu.save();
     let long = save.efer & EFER_LME != 0;
     let is_64_bit = is_64_bit(vcpu);
@@ -233,14 +241,21 @@ fn write_cr0(vcpu: &mut Vcpu, value: u64) -> Result<(), Fault> {
         return Err(Fault::Protection);
     }
     let value = value & CR0_WRITABLE | CR0_ET;
-    let flush = tlb::for_cr0(save.cr0, value);
-    let save = vcpu.save_mut();
-    save.cr0 = value;
-    save.efer = if long && value & CR0_PG != 0 {
+    let efer = if long && value & CR0_PG != 0 {
         save.efer | EFER_LMA
     } else {
         save.efer & !EFER_LMA
     };
+    let flush = tlb::for_cr0(save.cr0, value);
+    let next = Registers {
+        cr0: value,
+        efer,
+        ..Registers::of(save)
+    };
+    if flush != Flush::Nothing {
+        load_pointers(vm, &next)?;
+    }
+    next.put(vcpu.save_mut());
     vcpu.flush_tlb(flush);
     Ok(())
 }
@@ -249,12 +264,20 @@ fn write_cr3(vcpu: &mut Vcpu, vm: &Vm, value: u64) -> Result<(), Fault> {
     if value >= max_physical(vm) {
         return Err(Fault::Protection);
     }
+    let save = vcpu.save();
+    if save.cr4 & CR4_PAE != 0 {
+        let next = Registers {
+            cr3: value,
+            ..Registers::of(save)
+        };
+        load_pointers(vm, &next)?;
+    }
     vcpu.save_mut().cr3 = value;
     vcpu.flush_tlb(tlb::for_cr3());
     Ok(())
 }
 
-/// CR4: what the guest's CPUID offers; PAE stays while long mode is on (APM 3.1.3).
+/// CR4: what the guest's CPUID offers; PAE stays while long mode is on (APM 3.1.3, 14.6.2).
 fn write_cr4(vcpu: &mut Vcpu, vm: &Vm, value: u64) -> Result<(), Fault> {
     let [_, _, _, offered] = vm.cpuid.leaf(1);
     let allowed = CR4_OFFERED
@@ -267,9 +290,26 @@ fn write_cr4(vcpu: &mut Vcpu, vm: &Vm, value: u64) -> Result<(), Fault> {
         return Err(Fault::Protection);
     }
     let flush = tlb::for_cr4(save.cr4, value);
+    let next = Registers {
+        cr4: value,
+        ..Registers::of(save)
+    };
+    if flush != Flush::Nothing {
+        load_pointers(vm, &next)?;
+    }
     vcpu.save_mut().cr4 = value;
     vcpu.flush_tlb(flush);
     Ok(())
+}
+
+/// PAE paging begins or goes on with the four pointers at CR3, which have no reserved bits (APM
+/// volume 3, MOV CRn). Under nested paging the CPU reads them when it walks, and not before
+/// (15.25.10).
+fn load_pointers(vm: &Vm, next: &Registers) -> Result<(), Fault> {
+    match &vm.shadow {
+        Some(shadow) if !shadow.takes_pointers(&vm.memory, next) => Err(Fault::Protection),
+        _ => Ok(()),
+    }
 }
 
 /// CR8 is V_TPR: the guest's priority masks virtual interrupts only (APM 15.21.2).

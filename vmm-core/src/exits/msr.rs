@@ -30,6 +30,8 @@ const DE_CFG: u32 = 0xc001_1029;
 const TSC_AUX: u32 = Msr::TSC_AUX.number;
 
 const EFER_SCE: u64 = efer::SCE;
+/// What is written to these has no effect.
+const EFER_READ_AS_ZERO: u64 = 0xfe;
 const EFER_LME: u64 = efer::LME;
 const EFER_NXE: u64 = efer::NXE;
 const EFER_SVME: u64 = efer::SVME;
@@ -162,8 +164,8 @@ fn write(vcpu: &mut Vcpu, vm: &mut Vm, msr: u32, value: u64) -> Option<()> {
     }
 }
 
-/// EFER as the guest's CPU has it: bits that its CPUID offers, LME fixed while paging is on,
-/// LMA the CPU's own (APM 3.1.7).
+/// EFER as the guest's CPU has it: bits that its CPUID offers, LME fixed while paging is on, and
+/// LMA the CPU's own, to be written as it is (APM 3.1.7, 14.6.2).
 fn write_efer(vcpu: &mut Vcpu, vm: &Vm, value: u64) -> Option<()> {
     let allowed = EFER_LMA
         | [
@@ -175,12 +177,14 @@ fn write_efer(vcpu: &mut Vcpu, vm: &Vm, value: u64) -> Option<()> {
         .into_iter()
         .filter(|(bit, _)| vm.cpuid.has_extended_edx(*bit))
         .fold(0, |bits, (_, bit)| bits | bit);
+    let value = value & !EFER_READ_AS_ZERO;
     let save = vcpu.save_mut();
-    let changes_lme = (value ^ save.efer) & EFER_LME != 0;
-    if value & !allowed != 0 || changes_lme && save.cr0 & CR0_PG != 0 {
+    let changed = value ^ save.efer;
+    let changes_lme = changed & EFER_LME != 0;
+    if value & !allowed != 0 || changed & EFER_LMA != 0 || changes_lme && save.cr0 & CR0_PG != 0 {
         return None;
     }
-    save.efer = value & !EFER_LMA | save.efer & EFER_LMA | EFER_SVME;
+    save.efer = value | EFER_SVME;
     Some(())
 }
 

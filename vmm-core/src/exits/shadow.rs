@@ -39,8 +39,6 @@ fn exit(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
         let (error, linear) = (control.exit_info1 as u32, control.exit_info2);
         let access = Access::of(error);
         let verdict = shadow.fault(&mut vm.memory, linear, access);
-        // Marks in tables are none that the mirrors must learn of.
-        vm.memory.take_written();
         match verdict {
             Verdict::Mapped => {
                 shadow.hidden_faults += 1;
@@ -93,11 +91,22 @@ fn resume(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
             vcpu.inject(event);
         }
     }
-    enter(vcpu, vm);
+    let Some(shadow) = &mut vm.shadow else {
+        return Outcome::Resume;
+    };
+    match shadow.take_flush() {
+        Flush::Nothing => vcpu.flush_no_tlb(),
+        flush => {
+            // The root may be another.
+            shadow.hardware().put(vcpu.save_mut());
+            vcpu.flush_tlb(flush);
+        }
+    }
     Outcome::Resume
 }
 
-/// After a handler, which may have changed the guest's registers or memory.
+/// After a handler, which may have changed the guest's registers or memory: gives the CPU its own
+/// registers back, and has it forget what is gone.
 fn settle(vcpu: &mut Vcpu, vm: &mut Vm, before: Registers) {
     let guest = Registers::of(vcpu.save());
     let written = vm.memory.take_written();
@@ -108,19 +117,11 @@ fn settle(vcpu: &mut Vcpu, vm: &mut Vm, before: Registers) {
         shadow.activate(&vm.memory, guest);
         vcpu.forget_code_page();
     }
-    enter(vcpu, vm);
-}
-
-/// Gives the CPU its own registers back, and has it forget what is gone.
-#[inline(always)]
-fn enter(vcpu: &mut Vcpu, vm: &mut Vm) {
-    let Some(shadow) = &mut vm.shadow else { return };
     shadow.hardware().put(vcpu.save_mut());
     // What the guest flushed for its own tables says nothing of these.
-    if shadow.take_stale() {
-        vcpu.flush_tlb(Flush::All);
-    } else {
-        vcpu.flush_tlb(Flush::Nothing);
+    match shadow.take_flush() {
+        Flush::Nothing => vcpu.flush_no_tlb(),
+        flush => vcpu.flush_tlb(flush),
     }
 }
 

@@ -9,6 +9,7 @@ mod instructions;
 mod interrupts;
 mod msrs;
 mod ports;
+mod register_rules;
 mod registers;
 mod rules;
 mod shadow_paging;

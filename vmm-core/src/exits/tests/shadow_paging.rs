@@ -4,7 +4,7 @@ use intercepts::vmcb::validate;
 use proptest::prelude::*;
 
 use super::*;
-use crate::svm::shadow::Room;
+use crate::svm::shadow::{Registers, Room};
 
 static BY_THE_VMM: Dispatch = Dispatch::empty()
     .with(ExitCode::Cr0Write, cr::emulate)
@@ -114,8 +114,8 @@ proptest! {
                     Write::Cr3(value) => prop_assert_eq!(guest.cr3, u64::from(value)),
                     Write::Cr4(value) => prop_assert_eq!(guest.cr4, u64::from(value)),
                     Write::Efer(value) => {
-                        let own = crate::vm::walk::EFER_LMA | EFER_SVME;
-                        prop_assert_eq!(guest.efer & !own, value & !own);
+                        const IGNORED: u64 = 0xfe;
+                        prop_assert_eq!(guest.efer & !EFER_SVME, value & !IGNORED);
                     }
                 }
             }
@@ -148,4 +148,82 @@ fn a_reach_beyond_memory_is_a_nested_page_fault() {
     assert_eq!(control.exit_code, ExitCode::Npf as u64);
     assert_eq!(control.exit_info2, 0x7654_3210);
     assert_eq!(instance.vm.stats.slot, slot(ExitCode::Npf as u64));
+}
+
+/// The pointers are read when CR3 is loaded, and when PAE paging begins; one that is not present
+/// may hold anything. APM volume 3, MOV CRn.
+#[test]
+fn reserved_bits_in_the_pointers_of_pae_are_gp() {
+    const GP: Event = Event::exception_with_error(13, 0);
+    const PAE: u64 = 1 << 5;
+    const PAGED: u64 = 1 << 31 | 1 << 16 | 0x11;
+    let attempt = |pointer: u64, cr0: u64, code: &[u8], exit, value| {
+        let mut instance = shadowed();
+        let Instance { vcpu, vm } = &mut instance;
+        // Everything where it is, by pages of 2 MiB; and other pointers beside those.
+        for (at, entry) in [
+            (0x1000, 0x2001),
+            (0x2000, 0x83),
+            (0x3000, 0x2001),
+            (0x3008, pointer),
+        ] {
+            vm.memory.write(Gpa(at), &u64::to_le_bytes(entry)).unwrap();
+        }
+        let shadow = vm.shadow.as_mut().unwrap();
+        let guest = Registers {
+            cr0,
+            cr3: if cr0 == PAGED { 0x1000 } else { 0x3000 },
+            cr4: PAE,
+            efer: EFER_SVME,
+        };
+        shadow.activate(&vm.memory, guest);
+        shadow.hardware().put(vcpu.save_mut());
+        vcpu.save_mut().rax = value;
+        executes(&mut instance, code, exit);
+        instance.vcpu.control().event_injection == GP
+    };
+    for (pointer, refused) in [
+        (0x2001, false),
+        (0x2003, true),
+        (0x2041, true),
+        (1 << 51 | 0x2001, true),
+        (1 << 63 | 0x2001, true),
+        (u64::MAX - 1, false),
+        // Avail, PCD and PWT, and a table beyond memory.
+        (0x7654_3e19, false),
+    ] {
+        let cr3 = attempt(
+            pointer,
+            PAGED,
+            &[0x0f, 0x22, 0xd8],
+            ExitCode::Cr3Write,
+            0x3000,
+        );
+        let cr0 = attempt(
+            pointer,
+            0x11,
+            &[0x0f, 0x22, 0xc0],
+            ExitCode::Cr0Write,
+            PAGED,
+        );
+        assert_eq!((cr3, cr0), (refused, refused), "{pointer:#x}");
+    }
+    // Those in use have changed since.
+    let mut instance = shadowed();
+    let vm = &mut instance.vm;
+    for (at, entry) in [(0x1000, 0x2001), (0x2000, 0x83), (0x1018, 0x2003)] {
+        vm.memory.write(Gpa(at), &u64::to_le_bytes(entry)).unwrap();
+    }
+    let guest = Registers {
+        cr0: PAGED,
+        cr3: 0x1000,
+        cr4: PAE,
+        efer: EFER_SVME,
+    };
+    let shadow = vm.shadow.as_mut().unwrap();
+    shadow.activate(&vm.memory, guest);
+    shadow.hardware().put(instance.vcpu.save_mut());
+    instance.vcpu.save_mut().rax = PAE | 1 << 7;
+    executes(&mut instance, &[0x0f, 0x22, 0xe0], ExitCode::Cr4Write);
+    assert_eq!(instance.vcpu.control().event_injection, GP);
 }

@@ -12,6 +12,7 @@ pub(super) const USER: u64 = 1 << 2;
 pub(super) const ACCESSED: u64 = 1 << 5;
 pub(super) const DIRTY: u64 = 1 << 6;
 pub(super) const LARGE: u64 = 1 << 7;
+pub(super) const GLOBAL: u64 = 1 << 8;
 pub(super) const NO_EXECUTE: u64 = 1 << 63;
 pub(super) const FRAME: u64 = 0x000f_ffff_ffff_f000;
 
@@ -152,7 +153,7 @@ impl Paging {
             let marked = entry | marks;
             if marked != entry {
                 // All these marks are in the entry's first byte.
-                memory.write(place, &[marked as u8]).ok_or(outside)?;
+                memory.mark(place, marked as u8).ok_or(outside)?;
             }
             entries[level] = marked;
             if is_leaf {
@@ -163,6 +164,17 @@ impl Paging {
             table = entry & FRAME;
             level -= 1;
         }
+    }
+
+    /// Whether none of PAE's four pointers that are present has a reserved bit.
+    pub(super) fn has_legal_pointers(&self, memory: &GuestMemory) -> bool {
+        const POINTERS: usize = 3;
+        (0..4u64).all(|index| {
+            let place = Gpa((self.cr3 & 0xffff_ffe0) + 8 * index);
+            memory.read_u64(place).is_none_or(|pointer| {
+                pointer & PRESENT == 0 || pointer & self.reserved(POINTERS, pointer) == 0
+            })
+        })
     }
 
     /// Bytes that an entry of this level maps.

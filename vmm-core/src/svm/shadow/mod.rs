@@ -5,8 +5,13 @@
 //! walk of the guest's tables; it leaves them when the guest asks for that, by INVLPG or a
 //! write of a control register, if it no longer is what the guest's tables say.
 
+mod entry;
+mod frame;
 mod guest;
+mod key;
+mod mirrors;
 mod mode;
+mod owed;
 mod place;
 mod pool;
 #[cfg(test)]
@@ -16,15 +21,19 @@ pub use guest::{Access, Paging, Stop};
 pub use mode::{Kind, Registers};
 pub use place::Room;
 
-use guest::{ACCESSED, DIRTY, FRAME, NO_EXECUTE, PRESENT, USER, WRITABLE, Walk, read_entry};
-use pool::{Key, Place, Pool};
+use frame::Place;
+use guest::{ACCESSED, DIRTY, FRAME, PRESENT, USER, WRITABLE, Walk};
+use key::Key;
+use pool::Pool;
 
-use core::ops::Range;
+use intercepts::vmcb::registers::cr4;
 
-use crate::addr::{Gpa, PAGE};
+use crate::addr::PAGE;
 use crate::host::span::Span;
+use crate::svm::tlb::Flush;
 use crate::vm::memory::GuestMemory;
 
+const CR4_PGE: u64 = cr4::PGE;
 const FULL: u8 = (WRITABLE | USER | DIRTY) as u8;
 /// The part of a root that is nowhere in guest memory.
 const NOWHERE: u8 = u8::MAX;
@@ -105,10 +114,10 @@ impl Shadow {
         found.cr3 == self.hardware.cr3
     }
 
-    /// Whether the CPU must forget what it knows of the guest's translations.
+    /// What the CPU must forget of the guest's translations.
     #[inline(always)]
-    pub fn take_stale(&mut self) -> bool {
-        self.pool.take_stale()
+    pub fn take_flush(&mut self) -> Flush {
+        self.pool.owed.take()
     }
 
     /// The guest has these registers from now on, and has had its TLB flushed.
@@ -118,6 +127,8 @@ impl Shadow {
             return;
         }
         self.pool.forget_recent();
+        let is_alike =
+            guest.mode() == self.guest.mode() && (guest.cr4 ^ self.guest.cr4) & CR4_PGE == 0;
         self.guest = guest;
         self.paging.mode = guest.mode();
         self.paging.cr3 = guest.cr3;
@@ -130,9 +141,25 @@ impl Shadow {
         self.root = found.map_or(0, |(root, _)| root);
         let before = self.hardware.cr3;
         self.hardware = guest.hardware(self.pool.address(self.root));
-        if before != self.hardware.cr3 {
-            self.pool.set_stale();
+        if !is_alike {
+            self.pool.owed.all_if(true);
+        } else if before != self.hardware.cr3 {
+            self.pool.owed.non_global();
         }
+    }
+
+    /// Whether a CPU takes these registers, when one of them is written: in PAE paging it reads
+    /// the four pointers then, which are to have no reserved bits. Those outside memory are found
+    /// out when they are used.
+    pub fn takes_pointers(&self, memory: &GuestMemory, guest: &Registers) -> bool {
+        let mode = guest.mode();
+        mode.kind != Kind::Pae
+            || Paging {
+                mode,
+                cr3: guest.cr3,
+                ..self.paging
+            }
+            .has_legal_pointers(memory)
     }
 
     /// What the root stands for. Where CR3 names no memory, that is a table that stays empty.
@@ -190,7 +217,7 @@ impl Shadow {
             let key = self.pool.key(table);
             let place = Place {
                 table,
-                index: index(key, linear),
+                index: key.index(linear),
             };
             let guest = walk.entries[usize::from(key.level)];
             if key.level > 1 && self.pool.is_loose(key.frame) {
@@ -270,242 +297,4 @@ impl Shadow {
             self.pool.map(Place { table, index }, entry);
         }
     }
-
-    /// The table that entry `index` of a table leads to where the guest's entry is `guest`;
-    /// `None`: to none.
-    fn below(&self, key: Key, index: u16, guest: u64) -> Option<Key> {
-        let level = key.level - 1;
-        let next = Key { level, ..key };
-        if key.direct {
-            let frames = u32::from(index) << (9 * level);
-            return Some(Key {
-                frame: key.frame.checked_add(frames)?,
-                ..next
-            });
-        }
-        let kind = key.mode.kind;
-        if kind == Kind::TwoLevel && key.level == 3 {
-            return Some(Key {
-                part: index as u8,
-                ..next
-            });
-        }
-        let is_pointer = kind == Kind::Pae && key.level == 3;
-        let paging = Paging {
-            mode: key.mode,
-            ..self.paging
-        };
-        let level = usize::from(key.level);
-        if guest & PRESENT == 0
-            || !is_pointer && guest & ACCESSED == 0
-            || guest & paging.reserved(level, guest) != 0
-        {
-            return None;
-        }
-        let (rights, no_execute) = if is_pointer {
-            (key.rights, key.no_execute)
-        } else {
-            let mask = guest as u8 | !(WRITABLE | USER) as u8;
-            (key.rights & mask, key.no_execute || guest & NO_EXECUTE != 0)
-        };
-        let half = if kind == Kind::TwoLevel { index & 1 } else { 0 };
-        if !paging.is_large(level, guest) {
-            return Some(Key {
-                frame: u32::try_from((guest & FRAME) / PAGE).ok()?,
-                part: half as u8,
-                rights,
-                no_execute,
-                ..next
-            });
-        }
-        let first = (paging.frame(level, guest) / PAGE) & !((1 << (9 * next.level)) - 1);
-        let mask = guest as u8 | !DIRTY as u8;
-        Some(Key {
-            frame: u32::try_from(first + u64::from(half) * 512).ok()?,
-            direct: true,
-            part: 0,
-            rights: rights & mask,
-            no_execute,
-            ..next
-        })
-    }
-
-    /// The entry that maps `frame` for an access that the guest's tables allow.
-    fn leaf(&self, key: Key, guest: u64, frame: u32, access: Access) -> u64 {
-        let (rights, is_dirty, no_execute) = rights(key, guest);
-        let mut entry = self.pool.address_of(frame) | PRESENT | ACCESSED | rights & USER;
-        // Without CR0.WP the supervisor writes to what the user may only read.
-        let beyond = access.write && !access.user && rights & WRITABLE == 0;
-        if beyond {
-            entry &= !USER;
-        }
-        if (beyond || rights & WRITABLE != 0) && is_dirty && !self.pool.is_guarded(frame) {
-            entry |= WRITABLE | DIRTY;
-        }
-        if no_execute {
-            entry | NO_EXECUTE
-        } else {
-            entry
-        }
-    }
-
-    /// Lets the guest write to a frame that is mirrored.
-    fn loosen(&mut self, memory: &GuestMemory, frame: u32) {
-        if !self.pool.loosen(frame) {
-            self.compare_all(memory);
-            self.pool.loosen(frame);
-        }
-    }
-
-    /// The guest has executed INVLPG.
-    pub fn invalidate(&mut self, memory: &GuestMemory, linear: u64) {
-        if !self.pool.has_loose() {
-            return;
-        }
-        let mut table = self.pool.recent(linear).unwrap_or(self.root);
-        loop {
-            let key = self.pool.key(table);
-            let place = Place {
-                table,
-                index: index(key, linear),
-            };
-            if self.pool.is_loose(key.frame) {
-                self.compare(memory, key, place);
-                // A page of 4 MiB has two entries.
-                if key.mode.kind == Kind::TwoLevel && key.level == 2 {
-                    let index = place.index ^ 1;
-                    self.compare(memory, key, Place { table, index });
-                }
-            }
-            let entry = self.pool.entry(place);
-            if key.level == 1 || entry & PRESENT == 0 {
-                return;
-            }
-            table = self.pool.child(entry);
-        }
-    }
-
-    /// Drops every translation that is no longer what the guest's tables say.
-    fn compare_all(&mut self, memory: &GuestMemory) {
-        while let Some(frame) = self.pool.a_loose_one() {
-            self.tighten(memory, frame);
-        }
-    }
-
-    /// The same for what mirrors one frame, which is guarded from now on.
-    fn tighten(&mut self, memory: &GuestMemory, frame: u32) {
-        self.pool.tighten(frame);
-        let mut next = self.pool.first_of(frame);
-        while let Some(table) = next {
-            let key = self.pool.key(table);
-            for index in 0..512 {
-                self.compare(memory, key, Place { table, index });
-            }
-            next = self.pool.next_of(table);
-        }
-    }
-
-    /// Drops what is no longer true in a table, and in those that it leads to.
-    fn compare_below(&mut self, memory: &GuestMemory, table: u16) {
-        let key = self.pool.key(table);
-        if key.level > 1 {
-            self.compare_all(memory);
-        } else if self.pool.is_loose(key.frame) {
-            for index in 0..512 {
-                self.compare(memory, key, Place { table, index });
-            }
-        }
-    }
-
-    /// Drops an entry if it is no longer what the guest's tables say.
-    fn compare(&mut self, memory: &GuestMemory, key: Key, place: Place) {
-        let entry = self.pool.entry(place);
-        if entry & PRESENT == 0 || !key.mirrors() {
-            return;
-        }
-        let guest = read_entry(memory, key.mode.kind, source(key, place.index)).unwrap_or(0);
-        if key.level > 1 {
-            let child = self.pool.key(self.pool.child(entry));
-            if self.below(key, place.index, guest) != Some(child) {
-                self.pool.link(place, 0);
-            }
-        } else if !self.is_covered(key, guest, entry) {
-            self.pool.map(place, 0);
-        }
-    }
-
-    /// Whether the guest's entry allows all that the shadow entry does.
-    fn is_covered(&self, key: Key, guest: u64, entry: u64) -> bool {
-        let paging = Paging {
-            mode: key.mode,
-            ..self.paging
-        };
-        let (rights, is_dirty, no_execute) = rights(key, guest);
-        let writes = entry & WRITABLE != 0;
-        let by_user = entry & USER != 0;
-        let may_write = rights & WRITABLE != 0 || !by_user && !key.mode.write_protect;
-        guest & (PRESENT | ACCESSED) == PRESENT | ACCESSED
-            && guest & paging.reserved(1, guest) == 0
-            && paging.frame(1, guest) / PAGE == u64::from(self.pool.mapped(entry))
-            && (!by_user || rights & USER != 0)
-            && (!writes || is_dirty && may_write)
-            && (entry & NO_EXECUTE != 0 || !no_execute)
-    }
-
-    /// The VMM has written to this guest memory: the tables in it are as if the guest had.
-    /// `false`: that was too much to look at, and everything is dropped; [`Shadow::activate`]
-    /// must follow.
-    pub fn wrote(&mut self, memory: &GuestMemory, written: Range<u64>) -> bool {
-        const MANY: u64 = 16;
-        let (first, end) = (written.start / PAGE, written.end.div_ceil(PAGE));
-        if end.saturating_sub(first) > MANY {
-            self.pool.clear();
-            return false;
-        }
-        for frame in first..end {
-            let frame = frame as u32;
-            if self.pool.is_guarded(frame) {
-                self.loosen(memory, frame);
-            }
-        }
-        true
-    }
-}
-
-/// The rights of a page by all levels (WRITABLE, USER), whether it is dirty, and whether code
-/// may not be executed. `guest`: the entry of level 1, where there is one.
-fn rights(key: Key, guest: u64) -> (u64, bool, bool) {
-    let above = u64::from(key.rights);
-    if key.direct {
-        (above, above & DIRTY != 0, key.no_execute)
-    } else {
-        (
-            above & guest,
-            guest & DIRTY != 0,
-            key.no_execute || guest & NO_EXECUTE != 0,
-        )
-    }
-}
-
-/// The entry of a shadow table that `linear` uses.
-fn index(key: Key, linear: u64) -> u16 {
-    let index = linear >> (12 + 9 * (u32::from(key.level) - 1));
-    if key.level == 3 && key.mode.kind != Kind::Long {
-        index as u16 & 3
-    } else {
-        index as u16 & 0x1ff
-    }
-}
-
-/// The guest's entry that entry `index` of a shadow table comes from.
-fn source(key: Key, index: u16) -> Gpa {
-    let table = u64::from(key.frame) * PAGE;
-    let (index, part) = (u64::from(index), u64::from(key.part));
-    Gpa(match (key.mode.kind, key.level) {
-        // A shadow directory is a quarter of the guest's, with two entries for each of its.
-        (Kind::TwoLevel, 2) => table + (part * 256 + index / 2) * 4,
-        (Kind::TwoLevel, _) => table + (part * 512 + index) * 4,
-        (Kind::Pae, 3) => table + part * 32 + index * 8,
-        _ => table + index * 8,
-    })
 }

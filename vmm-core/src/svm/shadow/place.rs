@@ -2,7 +2,8 @@
 //! table and of each guest frame behind them.
 
 use super::Shadow;
-use super::pool::{Frame, Page, Pool};
+use super::frame::Frame;
+use super::pool::{Page, Pool};
 use crate::addr::{Hpa, PAGE};
 use crate::host::span::Span;
 use crate::svm::npt::Table;

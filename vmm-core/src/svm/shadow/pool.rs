@@ -3,67 +3,26 @@
 //! A shadow table mirrors one guest table, or stands for a piece of a large page. A frame that
 //! is mirrored is not writable for the guest, until the guest writes to it; then its mirrors are
 //! *loose*, like a TLB, and are compared with it when the guest asks for that.
-//! At most two entries map a frame writable, so that taking that right away needs no search; two,
-//! since a guest may write across the border of two pages that are one frame.
+//! Few entries map a frame writable, so that taking that right away needs no search.
 
 use heapless::Vec;
 
-use super::guest::{FRAME, NO_EXECUTE, PRESENT, USER, WRITABLE};
+use super::frame::{Frame, NO_TABLE, Place};
+use super::guest::{FRAME, GLOBAL, NO_EXECUTE, PRESENT, USER, WRITABLE};
+use super::key::Key;
 use super::mode::{Kind, Mode};
+use super::owed::Owed;
 use crate::addr::{Hpa, PAGE};
 use crate::svm::npt::Table;
 
 /// As many tables may be loose at a time.
 const MAX_LOOSE: usize = 64;
-/// No page, no entry.
-const NONE: u16 = u16::MAX;
-const NO_WRITER: u32 = u32::MAX;
-
-/// What a shadow table stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Key {
-    /// The guest frame that it mirrors, or that it begins to map.
-    pub(super) frame: u32,
-    /// 1: its entries map pages.
-    pub(super) level: u8,
-    /// It maps consecutive frames and mirrors nothing.
-    pub(super) direct: bool,
-    /// Which part of the guest's table, where that has more entries, or the table less.
-    pub(super) part: u8,
-    /// The rights of the levels above: WRITABLE, USER; DIRTY of a large page.
-    pub(super) rights: u8,
-    /// Whether code may not be executed, by the levels above.
-    pub(super) no_execute: bool,
-    /// How the guest's tables are read.
-    pub(super) mode: Mode,
-}
-
-impl Key {
-    /// Whether the table's entries come from entries of the guest's.
-    pub(super) fn mirrors(&self) -> bool {
-        !(self.direct || self.mode.kind == Kind::TwoLevel && self.level == 3)
-    }
-}
-
 /// What is known of a page of the pool.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Page {
     key: Key,
     /// The next table of the same frame.
     next: u16,
-}
-
-/// What is known of a guest frame.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Frame {
-    /// The entries that map it writable, the older one last.
-    writers: [u32; 2],
-    /// The first of the tables with this frame in their key.
-    tables: u16,
-    /// It is mirrored, and not writable.
-    is_guarded: bool,
-    /// Its mirrors may differ from it: it is among [`Pool::loose`].
-    is_loose: bool,
 }
 
 impl Page {
@@ -83,38 +42,8 @@ impl Page {
                 write_protect: true,
             },
         },
-        next: NONE,
+        next: NO_TABLE,
     };
-}
-
-impl Frame {
-    /// A frame that nothing maps or mirrors.
-    pub(super) const NEW: Frame = Frame {
-        writers: [NO_WRITER; 2],
-        tables: NONE,
-        is_guarded: false,
-        is_loose: false,
-    };
-}
-
-/// An entry of a shadow table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) table: u16,
-    pub(super) index: u16,
-}
-
-impl Place {
-    fn pack(self) -> u32 {
-        u32::from(self.table) << 9 | u32::from(self.index)
-    }
-
-    fn unpack(packed: u32) -> Place {
-        Place {
-            table: (packed >> 9) as u16,
-            index: packed as u16 & 0x1ff,
-        }
-    }
 }
 
 /// The shadow tables of one VM.
@@ -128,8 +57,8 @@ pub struct Pool {
     memory: Hpa,
     /// Frames whose mirrors are loose.
     loose: Vec<u32, MAX_LOOSE>,
-    /// A translation that the CPU may have cached is gone, or has lost rights.
-    stale: bool,
+    /// What the CPU may have cached and is to forget.
+    pub(super) owed: Owed,
     /// Which 2 MiB of the address space in use were mapped last, and the table of level 1 that
     /// maps them; all tables above it are exact mirrors.
     recent: (u64, u16),
@@ -157,7 +86,7 @@ impl Pool {
             frames,
             memory,
             loose: Vec::new(),
-            stale: false,
+            owed: Owed::default(),
             recent: NO_RECENT,
         }
     }
@@ -189,20 +118,9 @@ impl Pool {
         self.used == 0
     }
 
-    /// Has the CPU forget all translations.
-    pub(super) fn set_stale(&mut self) {
-        self.stale = true;
-    }
-
     /// How many frames the guest has.
     pub(super) fn frames(&self) -> u32 {
         self.frames.len() as u32
-    }
-
-    /// Whether the CPU must forget translations, which it is then taken to have done.
-    #[inline(always)]
-    pub(super) fn take_stale(&mut self) -> bool {
-        core::mem::take(&mut self.stale)
     }
 
     /// Where the CPU finds a table.
@@ -230,7 +148,7 @@ impl Pool {
     /// The table for `key`, empty if it is new; `None`: the pool is exhausted.
     pub(super) fn table(&mut self, key: Key) -> Option<(u16, bool)> {
         let mut table = self.frames.get(key.frame as usize)?.tables;
-        while table != NONE {
+        while table != NO_TABLE {
             let page = &self.pages[usize::from(table)];
             if page.key == key {
                 return Some((table, false));
@@ -258,7 +176,7 @@ impl Pool {
         self.used = 0;
         self.frames.fill(Frame::NEW);
         self.loose.clear();
-        self.stale = true;
+        self.owed.all_if(true);
         self.recent = NO_RECENT;
     }
 
@@ -274,22 +192,21 @@ impl Pool {
     pub(super) fn has_place_for_writer(&self, frame: u32) -> bool {
         self.frames
             .get(frame as usize)
-            .is_some_and(|frame| frame.writers[1] == NO_WRITER)
+            .is_some_and(Frame::has_place_for_writer)
     }
 
     /// Takes from the guest the right to write to a frame.
     fn guard(&mut self, frame: u32) {
         let frame = &mut self.frames[frame as usize];
         frame.is_guarded = true;
-        let writers = core::mem::replace(&mut frame.writers, [NO_WRITER; 2]);
-        for writer in writers.into_iter().filter(|writer| *writer != NO_WRITER) {
-            self.make_read_only(Place::unpack(writer));
+        for writer in frame.take_writers() {
+            self.make_read_only(writer);
         }
     }
 
     fn make_read_only(&mut self, place: Place) {
         self.tables[usize::from(place.table)][usize::from(place.index)] &= !WRITABLE;
-        self.stale = true;
+        self.owed.all_if(true);
     }
 
     /// Lets the guest write to a mirrored frame; `false`: too many are loose already.
@@ -335,13 +252,13 @@ impl Pool {
     /// The first table with this frame in its key.
     pub(super) fn first_of(&self, frame: u32) -> Option<u16> {
         let first = self.frames.get(frame as usize)?.tables;
-        (first != NONE).then_some(first)
+        (first != NO_TABLE).then_some(first)
     }
 
     /// The next table with the same frame in its key.
     pub(super) fn next_of(&self, table: u16) -> Option<u16> {
         let next = self.pages[usize::from(table)].next;
-        (next != NONE).then_some(next)
+        (next != NO_TABLE).then_some(next)
     }
 
     /// Sets an entry of an upper level.
@@ -350,37 +267,29 @@ impl Pool {
             &mut self.tables[usize::from(place.table)][usize::from(place.index)],
             entry,
         );
-        self.stale |= old & PRESENT != 0 && old != entry;
+        self.owed.all_if(old & PRESENT != 0 && old != entry);
         self.recent = NO_RECENT;
     }
 
-    /// Sets an entry that maps a page. The oldest of three that map a frame writable no longer
-    /// does.
+    /// Sets an entry that maps a page. If too many map its frame writable then, the oldest no
+    /// longer does.
     pub(super) fn map(&mut self, place: Place, entry: u64) {
-        let packed = place.pack();
         let slot = &mut self.tables[usize::from(place.table)][usize::from(place.index)];
         let old = core::mem::replace(slot, entry);
         if old & PRESENT != 0 {
             let moved = (old ^ entry) & FRAME != 0;
-            self.stale |= moved || old & !entry & (WRITABLE | USER | PRESENT) != 0;
-            self.stale |= entry & !old & NO_EXECUTE != 0;
+            let lost = old & !entry & (WRITABLE | USER | PRESENT | GLOBAL) != 0;
+            let no_execute = entry & !old & NO_EXECUTE != 0;
+            self.owed.all_if(moved || lost || no_execute);
             if old & WRITABLE != 0 {
                 let frame = self.frame_of(old);
-                let writers = &mut self.frames[frame].writers;
-                if writers[0] == packed {
-                    *writers = [writers[1], NO_WRITER];
-                } else if writers[1] == packed {
-                    writers[1] = NO_WRITER;
-                }
+                self.frames[frame].remove_writer(place);
             }
         }
         if entry & (PRESENT | WRITABLE) == PRESENT | WRITABLE {
             let frame = self.frame_of(entry);
-            let writers = &mut self.frames[frame].writers;
-            let oldest = writers[1];
-            *writers = [packed, writers[0]];
-            if oldest != NO_WRITER {
-                self.make_read_only(Place::unpack(oldest));
+            if let Some(oldest) = self.frames[frame].add_writer(place) {
+                self.make_read_only(oldest);
             }
         }
     }
