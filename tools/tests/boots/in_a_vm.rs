@@ -16,7 +16,6 @@ trials![
     a_known_number_of_exits_is_counted_exactly,
     counted_runs_are_alike_to_the_letter,
     two_vms_run_side_by_side_and_each_has_its_name,
-    what_a_vcpu_switch_carries_stays_each_vms_own,
     the_vmm_and_its_data_take_at_most_4_mib,
     halting_with_interrupts_off_is_an_end_that_the_policy_judges,
     a_breakpoint_that_a_guest_sets_in_the_vmm_stops_nobody,
@@ -218,60 +217,6 @@ fn two_vms_run_side_by_side_and_each_has_its_name() {
         text_of("other", &outcome).contains("entries, 0 wrong"),
         "{outcome:#?}"
     );
-}
-
-/// TSC_AUX, DR0 and an XMM register: two VMs write their own values, both busy for many a quantum.
-fn what_a_vcpu_switch_carries_stays_each_vms_own() {
-    use iced_x86::code_asm::{ax, cr4, dr0, dx, edx, xmm0};
-    const TSC_AUX: u32 = 0xc000_0103;
-    let keeper = |value: u32| {
-        tiny_guest(|a| {
-            let (mut busy, mut lost) = (a.create_label(), a.create_label());
-            a.mov(eax, cr4)?;
-            a.or(eax, 0x200)?; // OSFXSR, for SSE
-            a.mov(cr4, eax)?;
-            a.mov(eax, value)?;
-            a.movd(xmm0, eax)?;
-            a.mov(dr0, eax)?;
-            a.mov(ecx, TSC_AUX)?;
-            a.xor(edx, edx)?;
-            a.wrmsr()?;
-            a.mov(esi, 100_000_000)?;
-            a.set_label(&mut busy)?;
-            a.dec(esi)?;
-            a.jnz(busy)?;
-            a.movd(eax, xmm0)?;
-            a.cmp(eax, value)?;
-            a.jne(lost)?;
-            a.mov(eax, dr0)?;
-            a.cmp(eax, value)?;
-            a.jne(lost)?;
-            a.mov(ecx, TSC_AUX)?;
-            a.rdmsr()?;
-            a.cmp(eax, value)?;
-            a.jne(lost)?;
-            power_off(a)?;
-            // An exit port that the policy counts as a crash.
-            a.set_label(&mut lost)?;
-            a.mov(dx, 0xf4)?;
-            a.mov(ax, 1)?;
-            a.out(dx, al)
-        })
-    };
-    let rules = "[[vm.msr]]\nmsr = \"tsc_aux\"\nread = \"pass\"\nwrite = \"pass\"\n\
-                 [[vm.io]]\nports = \"0xf4\"\naction = \"exit\"\n";
-    let vms = format!("{rules}\n{}{rules}", second_vm(""));
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let other = folder.path().join("other");
-    std::fs::write(&other, keeper(0x5555_0002)).expect("a kernel");
-    Boot::policy(&POLICY.replace("#REST", &vms))
-        .kernel(&keeper(0x2222_0001))
-        .arg("--guest")
-        .arg(format!("other={}", other.display()))
-        .run()
-        .ends_with(0)
-        .shows("demo: power-off")
-        .shows("other: power-off");
 }
 
 fn the_vmm_and_its_data_take_at_most_4_mib() {

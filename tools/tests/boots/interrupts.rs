@@ -4,126 +4,202 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
 use iced_x86::IcedError;
-use iced_x86::code_asm::{CodeAssembler, al, ax, dword_ptr, dx, eax, edi, esp, ptr, word_ptr};
+use iced_x86::code_asm::{CodeAssembler, al, dx, edi, esi};
 
 use crate::harness::{Boot, trials};
 use crate::in_a_vm::{POLICY, vm};
-use crate::tiny_guest::{power_off, tiny_guest};
+use crate::several_vms::{self, script, with_kernel};
+use crate::tiny_guest::{
+    EXIT_PORT, complain, end_interrupt, on_interrupt, out, power_off, tiny_guest,
+};
 
 trials![
     a_line_that_the_policy_gives_to_a_vm_interrupts_it_again_and_again,
+    a_line_that_the_machine_has_level_triggered_interrupts_until_its_device_is_served,
+    a_vm_that_never_ends_its_interrupts_blocks_no_other,
     a_line_that_nobody_owns_interrupts_nobody,
     a_non_maskable_interrupt_is_told_and_survived_with_the_guests_tr_loaded,
 ];
 
-/// A second serial port of QEMU's, at a port and a line that no device of the VMM has.
-const SERIAL: [&str; 5] = [
-    "--",
-    "-chardev",
-    "null,id=third",
-    "-device",
-    "isa-serial,chardev=third,iobase=0x3e8,irq=5",
-];
+/// A serial port of QEMU's, at a port that no device of the VMM has.
+fn serial(port: u32, line: u32) -> [String; 4] {
+    let device = format!("isa-serial,chardev=at{port},iobase={port:#x},irq={line}");
+    let away = format!("null,id=at{port}");
+    ["-chardev".into(), away, "-device".into(), device]
+}
+
+fn with_serial(boot: Boot, port: u32, line: u32) -> Boot {
+    serial(port, line)
+        .into_iter()
+        .fold(boot.arg("--"), Boot::arg)
+}
+
 const PORT: u32 = 0x3e8;
-const IRQ_5: u32 = 0x25;
-
-/// Sets up segments, a gate for IRQ 5 that leads to what `handler` writes, and the PIC with IRQ 5
-/// alone open.
-fn set_up(
-    a: &mut CodeAssembler,
-    handler: impl FnOnce(&mut CodeAssembler) -> Result<(), IcedError>,
-) -> Result<(), IcedError> {
-    const GDT: u32 = 0x3000;
-    const IDT: u32 = 0x2000;
-    const TABLE: u32 = 0x1ff0;
-    let mut after = a.create_label();
-    a.mov(esp, 0x9_0000)?;
-    // The call leaves the handler's address on the stack.
-    a.call(after)?;
-    handler(a)?;
-    a.set_label(&mut after)?;
-    a.pop(eax)?;
-    a.mov(word_ptr(IDT + IRQ_5 * 8), ax)?;
-    a.shr(eax, 16)?;
-    a.mov(word_ptr(IDT + IRQ_5 * 8 + 6), ax)?;
-    a.mov(dword_ptr(IDT + IRQ_5 * 8 + 2), 0x8e00_0008u32)?;
-    // A flat code segment for the gate's selector, 8.
-    a.mov(dword_ptr(GDT + 8), 0x0000_ffff)?;
-    a.mov(dword_ptr(GDT + 12), 0x00cf_9a00)?;
-    for (base, limit) in [(GDT, 15), (IDT, 0x7ff)] {
-        a.mov(word_ptr(TABLE), limit)?;
-        a.mov(dword_ptr(TABLE + 2), base)?;
-        if base == GDT {
-            a.lgdt(ptr(TABLE))?;
-        } else {
-            a.lidt(ptr(TABLE))?;
-        }
-    }
-    for (port, value) in [
-        (0x20, 0x11),
-        (0x21, 0x20),
-        (0x21, 4),
-        (0x21, 1),
-        (0x21, 0xdf),
-    ] {
-        out(a, port, value)?;
-    }
-    Ok(())
-}
-
-fn out(a: &mut CodeAssembler, port: u32, value: u32) -> Result<(), IcedError> {
-    a.mov(dx, port)?;
-    a.mov(al, value)?;
-    a.out(dx, al)
-}
+const LINE: u32 = 5;
 
 /// Lets the serial port interrupt as soon as it has room to send, which is at once.
-fn enable_serial(a: &mut CodeAssembler) -> Result<(), IcedError> {
-    out(a, PORT + 4, 8)?;
-    out(a, PORT + 1, 2)
+fn enable_serial(a: &mut CodeAssembler, port: u32) -> Result<(), IcedError> {
+    out(a, port + 4, 8)?;
+    out(a, port + 1, 2)
+}
+
+/// Sleeps, and is interrupted, for ever.
+fn wait(a: &mut CodeAssembler) -> Result<(), IcedError> {
+    let mut wait = a.create_label();
+    a.set_label(&mut wait)?;
+    a.sti()?;
+    a.hlt()?;
+    a.jmp(wait)
+}
+
+/// Served at each of its interrupts, the port interrupts again; after the third the VM ends.
+fn serves_three(a: &mut CodeAssembler, port: u32, line: u32) -> Result<(), IcedError> {
+    on_interrupt(a, line, |a| {
+        let mut more = a.create_label();
+        // Reading why it interrupts satisfies the port; sending a byte makes it do so again.
+        a.mov(dx, port + 2)?;
+        a.in_(al, dx)?;
+        end_interrupt(a, line)?;
+        a.dec(edi)?;
+        a.jnz(more)?;
+        power_off(a)?;
+        a.set_label(&mut more)?;
+        out(a, port, u32::from(b'x'))?;
+        a.iretd()
+    })?;
+    a.mov(edi, 3)
 }
 
 fn a_line_that_the_policy_gives_to_a_vm_interrupts_it_again_and_again() {
     let kernel = tiny_guest(|a| {
-        let mut wait = a.create_label();
-        set_up(a, |a| {
-            let mut more = a.create_label();
-            // Reading why it interrupts satisfies the port; sending a byte makes it do so again.
-            a.mov(dx, PORT + 2)?;
-            a.in_(al, dx)?;
-            out(a, 0x20, 0x20)?;
-            a.dec(edi)?;
-            a.jnz(more)?;
-            power_off(a)?;
-            a.set_label(&mut more)?;
-            out(a, PORT, u32::from(b'x'))?;
-            a.iretd()
-        })?;
-        a.mov(edi, 3)?;
-        enable_serial(a)?;
-        a.set_label(&mut wait)?;
-        a.sti()?;
-        a.hlt()?;
-        a.jmp(wait)
+        serves_three(a, PORT, LINE)?;
+        enable_serial(a, PORT)?;
+        wait(a)
     });
     let vmm = "[irq]\n1 = \"vmm\"\n4 = \"vmm\"";
     let to_the_vm = format!("{vmm}\n5 = {{ vm = \"demo\", ports = \"0x3e8-0x3ef\" }}");
     let ports = "[[vm.io]]\nports = \"0x3e8-0x3ef\"\naction = \"pass\"";
     let to_the_focus = format!("{ports}\n{vmm}\n5 = \"focus\"");
     for routes in [to_the_vm, to_the_focus] {
-        Boot::policy(&POLICY.replace("#REST", &routes))
-            .kernel(&kernel)
-            .args(SERIAL)
-            .run()
-            .ends_with(0);
+        let boot = Boot::policy(&POLICY.replace("#REST", &routes)).kernel(&kernel);
+        with_serial(boot, PORT, LINE).run().ends_with(0);
     }
+}
+
+/// A port that nobody serves asks on. Line 11 of QEMU's PC is level-triggered, since its firmware
+/// has it for PCI, and tells of that again each time; line 5 told of it when it began.
+fn a_line_that_the_machine_has_level_triggered_interrupts_until_its_device_is_served() {
+    for (line, level) in [(11, true), (LINE, false)] {
+        let kernel = tiny_guest(|a| {
+            let (mut spin, mut wrong) = (a.create_label(), a.create_label());
+            on_interrupt(a, line, |a| {
+                end_interrupt(a, line)?;
+                a.inc(edi)?;
+                if level {
+                    let mut more = a.create_label();
+                    a.cmp(edi, 100)?;
+                    a.jne(more)?;
+                    power_off(a)?;
+                    a.set_label(&mut more)?;
+                }
+                a.iretd()
+            })?;
+            if level {
+                // The guest's own controller may be told as well.
+                out(a, 0x4d1, 1 << (line - 8))?;
+            }
+            a.xor(edi, edi)?;
+            a.sti()?;
+            enable_serial(a, PORT)?;
+            // Long enough for another interrupt to come, were there one.
+            a.mov(esi, 1_000_000)?;
+            a.set_label(&mut spin)?;
+            a.dec(esi)?;
+            a.jnz(spin)?;
+            a.cmp(edi, 1)?;
+            a.jne(wrong)?;
+            power_off(a)?;
+            a.set_label(&mut wrong)?;
+            complain(a)
+        });
+        let rest = format!(
+            "{EXIT_PORT}[irq]\n1 = \"vmm\"\n4 = \"vmm\"\n\
+             {line} = {{ vm = \"demo\", ports = \"0x3e8-0x3ef\" }}"
+        );
+        let boot = Boot::policy(&POLICY.replace("#REST", &rest)).kernel(&kernel);
+        let outcome = with_serial(boot, PORT, line).run().ends_with(0);
+        let taken = outcome.report["vms"][0]["exits"]
+            .as_array()
+            .and_then(|exits| exits.iter().find(|exit| exit["name"] == "intr"))
+            .map_or(0, |exit| exit["count"].as_u64().unwrap_or(0));
+        assert!(!level || taken >= 99, "{taken}: {:#?}", outcome.lines);
+    }
+}
+
+/// The one that never ends its interrupt has the line before the other's: in the machine's own
+/// controllers it would come first for ever.
+fn a_vm_that_never_ends_its_interrupts_blocks_no_other() {
+    const OTHER_PORT: u32 = 0x2e8;
+    let good = tiny_guest(|a| {
+        let mut no_key = a.create_label();
+        serves_three(a, PORT, 11)?;
+        // A key tells that the other one has been interrupted.
+        a.mov(dx, 0x3fd)?;
+        a.set_label(&mut no_key)?;
+        a.in_(al, dx)?;
+        a.test(al, 1)?;
+        a.jz(no_key)?;
+        enable_serial(a, PORT)?;
+        wait(a)
+    });
+    let bad = tiny_guest(|a| {
+        on_interrupt(a, 10, |a| {
+            for byte in b"taken\n" {
+                out(a, 0x3f8, (*byte).into())?;
+            }
+            a.iretd()
+        })?;
+        enable_serial(a, OTHER_PORT)?;
+        wait(a)
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let image = |name: &str, kernel: &[u8]| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, kernel).expect("a kernel");
+        several_vms::vm(name, file.to_str().expect("a path"), "")
+    };
+    let vms = [
+        image("good", &good),
+        image("bad", &bad),
+        with_kernel("shell", "", ""),
+        "[irq]\n1 = \"vmm\"\n4 = \"vmm\"\n\
+         10 = { vm = \"bad\", ports = \"0x2e8-0x2ef\" }\n\
+         11 = { vm = \"good\", ports = \"0x3e8-0x3ef\" }\n"
+            .to_string(),
+    ];
+    let [a, b, c, d] = serial(PORT, 11);
+    let [e, f, g, h] = serial(OTHER_PORT, 10);
+    let emulator = ["--", &a, &b, &c, &d, &e, &f, &g, &h];
+    let boot = several_vms::policy("5 ms", &vms).within_seconds("60");
+    let boot = script(
+        boot.args(["--expect", "bad| taken", "--expect", "tollgate> "]),
+        &[
+            ("x", "good: power-off"),
+            ("\x1d3", "shell has the keyboard"),
+            ("ticks\n", "shell| ~ ticks"),
+            ("poweroff\n", "shell: power-off"),
+            ("\x1d2\x1ds\r", "bad: turned-off"),
+        ],
+    );
+    let outcome = boot.args(emulator).run().ends_with(0);
+    assert_eq!(outcome.lines_of("bad"), ["taken"], "{:#?}", outcome.lines);
 }
 
 fn a_line_that_nobody_owns_interrupts_nobody() {
     let kernel = tiny_guest(|a| {
         let mut wait = a.create_label();
-        set_up(a, |a| a.ud2())?;
-        enable_serial(a)?;
+        on_interrupt(a, LINE, |a| a.ud2())?;
+        enable_serial(a, PORT)?;
         // Long enough for an interrupt to come, were there one.
         a.mov(edi, 1_000_000)?;
         a.sti()?;
@@ -133,11 +209,8 @@ fn a_line_that_nobody_owns_interrupts_nobody() {
         power_off(a)
     });
     let ports = "[[vm.io]]\nports = \"0x3e8-0x3ef\"\naction = \"pass\"";
-    Boot::policy(&POLICY.replace("#REST", ports))
-        .kernel(&kernel)
-        .args(SERIAL)
-        .run()
-        .ends_with(0);
+    let boot = Boot::policy(&POLICY.replace("#REST", ports)).kernel(&kernel);
+    with_serial(boot, PORT, LINE).run().ends_with(0);
 }
 
 fn a_non_maskable_interrupt_is_told_and_survived_with_the_guests_tr_loaded() {

@@ -9,6 +9,7 @@ mod bad_input;
 mod bare_machine;
 mod binary;
 mod browser;
+mod carried;
 #[path = "../../../vmm-config/tests/change/mod.rs"]
 mod change;
 mod cleaning_up;
@@ -30,6 +31,7 @@ mod ledger;
 mod machines;
 mod modes;
 mod mutants;
+mod neighbours;
 mod on_a_terminal;
 mod policies;
 mod refusals;
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         bad_input::trials(),
         bare_machine::trials(),
         binary::trials(),
+        carried::trials(),
         cleaning_up::trials(),
         command_line::trials(),
         comparing::trials(),
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         mutants::trials(),
         ledger::trials(),
         modes::trials(),
+        neighbours::trials(),
         on_a_terminal::trials(),
         policies::trials(),
         refusals::trials(),
