@@ -1,11 +1,12 @@
 //! Machines that lack parts of a PC, as real ones do. QEMU can leave them out.
 
-use crate::harness::{Boot, trials};
+use crate::harness::{Boot, qemu_with, trials};
 use crate::in_a_vm::POLICY;
 
 trials![
     lines_and_time_come_from_apics_where_the_old_chips_are_gone,
     a_machine_without_a_keyboard_controller_is_no_worse,
+    a_person_types_at_whichever_serial_port_there_is,
     a_processor_of_32_bits_is_3_and_told_so,
 ];
 
@@ -28,6 +29,25 @@ fn lines_and_time_come_from_apics_where_the_old_chips_are_gone() {
 
 fn a_machine_without_a_keyboard_controller_is_no_worse() {
     poweroff_without("i8042=off", "--type");
+}
+
+/// The first port is gone. The firmware's tables name no other as the console.
+fn a_person_types_at_whichever_serial_port_there_is() {
+    for (port, line) in [("0x3e8", 4), ("0x2e8", 3)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let script = format!(
+            "[ \"$word\" = chardev:com1 ] && word=none\n set -- \"$@\" \"$word\"\n done\n\
+             set -- \"$@\" -device isa-serial,chardev=com1,iobase={port},irq={line}\n"
+        );
+        Boot::policy(&POLICY.replace("CMDLINE", ""))
+            .within_seconds("60")
+            .arg("--qemu")
+            .arg(qemu_with(folder.path(), &script))
+            .args(["--expect", "tollgate> ", "--type", "poweroff\\n"])
+            .run()
+            .ends_with(0)
+            .shows("tollgate> poweroff");
+    }
 }
 
 fn a_processor_of_32_bits_is_3_and_told_so() {

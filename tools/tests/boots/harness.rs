@@ -254,6 +254,22 @@ impl Outcome {
     }
 }
 
+/// A program in `folder` that is QEMU with other arguments. `script` goes on in a loop over them, in
+/// which `word` is the next one, and ends the loop.
+pub fn qemu_with(folder: &Path, script: &str) -> PathBuf {
+    let script =
+        format!("#!/bin/sh\nfor word; do\n shift\n {script}exec qemu-system-x86_64 \"$@\"\n");
+    let program = folder.join("qemu");
+    std::fs::write(&program, script).expect("a script");
+    make_executable(&program);
+    program
+}
+
+fn make_executable(file: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(file, PermissionsExt::from_mode(0o755)).expect("an executable script");
+}
+
 /// A folder with programs of the test's own making, to be the whole PATH.
 pub struct Programs {
     folder: TempDir,
@@ -271,11 +287,9 @@ impl Programs {
 
     /// Adds a shell script.
     pub fn add(&self, name: &str, script: &str) {
-        use std::os::unix::fs::PermissionsExt;
         let path = self.path().join(name);
         std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("a script");
-        std::fs::set_permissions(path, PermissionsExt::from_mode(0o755))
-            .expect("an executable script");
+        make_executable(&path);
     }
 
     /// The folder.

@@ -11,7 +11,7 @@ use tools::run::policy::{Brought, Given, Policy};
 use tools::setup::{self, Need};
 use tools::workspace::Workspace;
 
-use crate::harness::{Boot, Outcome, slow, trials, vmm};
+use crate::harness::{Boot, Outcome, qemu_with, slow, trials, vmm};
 use crate::in_a_vm::{POLICY, count, runs_like_the_bare_machine};
 use crate::tiny_guest::{power_off, tiny_guest};
 
@@ -112,23 +112,14 @@ fn the_vmm_runs_where_the_loader_puts_it() {
     runs_like_the_bare_machine(boot, "demo", 30);
 }
 
-/// A program in `folder` that is QEMU, but has this disc in the drive, whichever it is told.
+/// QEMU with this disc in the drive, whichever it is told.
 fn qemu_with_disc(folder: &Path, disc: &Path) -> PathBuf {
-    use std::os::unix::fs::PermissionsExt;
-    let program = folder.join("qemu");
+    let disc = disc.display();
     let script = format!(
-        "#!/bin/sh\n\
-         for word; do\n\
-         \x20 shift\n\
-         \x20 case $word in *,file=*.iso) word=${{word%,file=*}},file={};; esac\n\
-         \x20 set -- \"$@\" \"$word\"\n\
-         done\n\
-         exec qemu-system-x86_64 \"$@\"\n",
-        disc.display()
+        "case $word in *,file=*.iso) word=${{word%,file=*}},file={disc};; esac\n\
+         set -- \"$@\" \"$word\"\ndone\n"
     );
-    std::fs::write(&program, script).expect("a script");
-    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("a program");
-    program
+    qemu_with(folder, &script)
 }
 
 fn a_disc_boots_another_kernel_in_a_vm() {

@@ -8,6 +8,7 @@ use super::irq::{self, Controller};
 use super::isa::IsaLines;
 use super::pic::Pic;
 use super::ports::Hardware;
+use super::serial::COM1;
 use super::timer::Timer;
 use super::timer::pit::Pit;
 use super::tsc::{self, Tsc};
@@ -30,7 +31,7 @@ fn choose(denied: bool, answers: bool, has_apic: bool) -> Result<Bringer, InitEr
     }
 }
 
-/// Lets timer, keyboard and COM1 interrupt, by what the machine has for that. `pit_counts`: it
+/// Lets timer, keyboard and the serial line for people interrupt, by what the machine has for that. `pit_counts`: it
 /// has an interval timer.
 ///
 /// # Safety
@@ -66,7 +67,7 @@ pub(super) unsafe fn open(pit_counts: bool, acpi: &Acpi, tsc: &Tsc) -> Result<Ti
         let timer = local().and_then(|local| ApicTimer::new(local, tsc, tsc::now));
         Timer::Apic(timer.ok_or(InitError::NoTimer)?)
     };
-    for line in [irq::KEYBOARD, irq::COM1] {
+    for line in [irq::KEYBOARD, COM1.lock().line()] {
         controller.enable(line);
     }
     *irq::controller() = controller;

@@ -18,12 +18,14 @@ use super::ports::Hardware;
 pub const TIMER: u8 = 0;
 /// The keyboard's line.
 pub const KEYBOARD: u8 = 1;
-/// COM1's line.
+/// COM1's line, and that of the third port.
 pub const COM1: u8 = 4;
+/// COM2's line, and that of the fourth port.
+pub const COM2: u8 = 3;
 
 const LINES: u64 = 16;
 /// The VMM's own lines: edge-triggered, and quiet once their device was read.
-const KEPT: LineSet = LineSet(1 << TIMER | 1 << KEYBOARD | 1 << COM1);
+const KEPT: LineSet = LineSet(1 << TIMER | 1 << KEYBOARD | 1 << COM1 | 1 << COM2);
 
 /// What brings the machine's lines to the CPU.
 #[expect(clippy::large_enum_variant, reason = "a machine has one")]
@@ -117,7 +119,7 @@ pub enum Held {
 
 /// Takes the interrupts that are pending, and returns all lines taken since the last call.
 ///
-/// A line other than the timer's, the keyboard's and COM1's is masked when it comes; whoever
+/// A line other than the timer's, the keyboard's and the serial ports' is masked when it comes; whoever
 /// serves it enables it again.
 ///
 /// Interrupts are held off as `held` says before and after.
@@ -253,7 +255,7 @@ mod tests {
 
     #[test]
     fn the_vmms_own_lines_stay_open() {
-        for line in [TIMER, KEYBOARD, COM1] {
+        for line in [TIMER, KEYBOARD, COM1, COM2] {
             let (came, pair) = served(line, 0);
             assert_eq!(came, LineSet(1 << line));
             assert_eq!((pair.mask, pair.ended), ([0, 0], vec![(0x20, line)]));

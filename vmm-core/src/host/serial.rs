@@ -5,6 +5,7 @@
 
 use spin::Mutex;
 
+use super::irq;
 use super::ports::{Hardware, Ports};
 
 // SAFETY: the UART at 3F8h is the VMM's; the lock makes its users take turns.
@@ -117,6 +118,14 @@ impl<P: Ports> Uart<P> {
     /// The port of its first register.
     pub const fn base(&self) -> u16 {
         self.base
+    }
+
+    /// The interrupt line of a UART there, as a PC has them: two ports share one.
+    pub const fn line(&self) -> u8 {
+        match self.base & 0xF00 {
+            0x200 => irq::COM2,
+            _ => irq::COM1,
+        }
     }
 
     /// Speaks from now on to the first UART that is found at one of `bases`, with interrupts for
@@ -263,6 +272,13 @@ mod tests {
         let mut absent = Uart::new(Nothing::default(), 0x3F8);
         absent.find([0x3E8, 0x2E8]);
         assert_eq!((absent.base(), absent.present), (0x3F8, false));
+    }
+
+    #[test]
+    fn two_ports_share_a_line() {
+        for (base, line) in [(0x3F8, 4), (0x2F8, 3), (0x3E8, 4), (0x2E8, 3)] {
+            assert_eq!(Uart::new(Nothing::default(), base).line(), line);
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ impl Hypervisor {
                 self.pressed(byte);
             }
         }
-        if lines.contains(irq::COM1) {
+        if lines.contains(irq::COM1) || lines.contains(irq::COM2) {
             loop {
                 let Some(byte) = COM1.lock().read() else {
                     break;

@@ -24,10 +24,12 @@ pub(super) struct Routes {
 }
 
 impl Routes {
-    /// Opens the lines that have an owner in `routes`, and closes all others but the VMM's timer.
+    /// Opens the lines that have an owner in `routes`, and closes all others but the VMM's timer and
+    /// the serial ports' second line, which is open if the person's port is on it.
     pub fn open(routes: &[Route], controller: &mut impl IsaLines) -> Routes {
         let mut owners = [RouteTo::Vmm; 16];
-        for line in (0..16).filter(|line| ![irq::TIMER, CASCADE].contains(line)) {
+        let kept = [irq::TIMER, CASCADE, irq::COM2];
+        for line in (0..16).filter(|line| !kept.contains(line)) {
             match routes.iter().find(|route| route.line == line) {
                 Some(route) => {
                     controller.enable(line);
