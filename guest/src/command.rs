@@ -23,6 +23,8 @@ pub enum Command {
     Bench,
     /// Walk through paging at random.
     Stress,
+    /// Run a kernel's instructions in ring 3.
+    Sensitive,
     /// Clear the screen.
     Clear,
     /// Read a port's byte.
@@ -90,6 +92,7 @@ pub const HELP: &[(&str, &str)] = &[
     ("demo", "show what this kernel can do"),
     ("bench", "time single instructions"),
     ("stress", "walk through paging at random, and compare"),
+    ("sensitive", "run a kernel's instructions in ring 3"),
     ("clear", "clear the screen"),
     ("in PORT", "read a port's byte"),
     ("out PORT VALUE", "write a port's byte"),
@@ -135,6 +138,7 @@ fn read(name: &str, arguments: [Option<&str>; 2]) -> Option<Command> {
         ("demo", [None, None]) => Command::Demo,
         ("bench", [None, None]) => Command::Bench,
         ("stress", [None, None]) => Command::Stress,
+        ("sensitive", [None, None]) => Command::Sensitive,
         ("clear", [None, None]) => Command::Clear,
         ("halt", [None, None]) => Command::Halt,
         ("spin", [None, None]) => Command::Spin,

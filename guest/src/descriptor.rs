@@ -18,6 +18,12 @@ const BUSY: u64 = 1 << 41;
 pub const CODE: u64 = FLAT | CODE_ACCESS;
 /// A data segment over all of memory.
 pub const DATA: u64 = FLAT | DATA_ACCESS;
+/// The privilege of ring 3, in a descriptor.
+const RING_3: u64 = 3 << 45;
+/// A code segment over all of memory, for ring 3.
+pub const USER_CODE: u64 = CODE | RING_3;
+/// A data segment over all of memory, for ring 3.
+pub const USER_DATA: u64 = DATA | RING_3;
 /// A data segment that is not in memory: loading it raises #NP, or #SS into SS.
 pub const ABSENT_DATA: u64 = DATA & !PRESENT;
 
@@ -52,6 +58,8 @@ mod tests {
         assert_eq!(CODE, 0x00CF_9B00_0000_FFFF);
         assert_eq!(DATA, 0x00CF_9300_0000_FFFF);
         assert_eq!(ABSENT_DATA, 0x00CF_1300_0000_FFFF);
+        assert_eq!(USER_CODE, 0x00CF_FB00_0000_FFFF);
+        assert_eq!(USER_DATA, 0x00CF_F300_0000_FFFF);
     }
 
     #[test]

@@ -6,6 +6,8 @@ use core::fmt;
 
 /// Vector of the debug exception.
 pub const DEBUG: u8 = 1;
+/// The vector of #UD.
+pub const INVALID_OPCODE: u8 = 6;
 /// Vector of the page fault.
 pub const PAGE_FAULT: u8 = 14;
 /// The first vector that is not an exception.

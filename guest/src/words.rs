@@ -4,7 +4,7 @@ use crate::timer::{DEFAULT_HZ, HIGHEST_HZ, LOWEST_HZ};
 
 /// The words that mean something, for people.
 pub const KNOWN_WORDS: &str =
-    "known are demo, exercise, bench, stress, busy=1 to busy=3600, hz=19 to hz=10000";
+    "known are demo, exercise, bench, stress, sensitive, busy=1 to busy=3600, hz=19 to hz=10000";
 
 /// What to do after starting up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -20,6 +20,8 @@ pub enum Task {
     Bench,
     /// Walk through paging at random, then power off.
     Stress,
+    /// Run a kernel's instructions in ring 3, then power off.
+    Sensitive,
     /// Be busy for so many seconds by the timer's ticks, then power off.
     Busy(u32),
 }
@@ -49,6 +51,7 @@ pub fn parse(cmdline: &str) -> Words<'_> {
             "exercise" => words.task = Task::Exercise,
             "bench" => words.task = Task::Bench,
             "stress" => words.task = Task::Stress,
+            "sensitive" => words.task = Task::Sensitive,
             _ => match (rate(word), seconds(word)) {
                 (Some(hz), _) => words.hz = hz,
                 (None, Some(seconds)) => words.task = Task::Busy(seconds),
@@ -98,6 +101,7 @@ mod tests {
         assert_eq!(parse("demo hz=1000"), demo);
         assert_eq!(parse("/boot/kernel hz=1000  demo"), demo);
         assert_eq!(parse("kernel exercise").task, Task::Exercise);
+        assert_eq!(parse("kernel sensitive").task, Task::Sensitive);
         assert_eq!(parse("kernel busy=10").task, Task::Busy(10));
     }
 

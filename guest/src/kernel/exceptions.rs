@@ -10,6 +10,7 @@ use guest::trap::{self, PageFaultError, Trap};
 
 use super::console::{print_in, println};
 use super::cpu;
+use super::gdt::CODE_SELECTOR;
 use super::idt::Frame;
 
 /// EFLAGS: trap after each instruction.
@@ -95,6 +96,8 @@ pub fn handle(frame: &mut Frame) {
     {
         word.store(value, Ordering::Relaxed);
     }
+    // Whatever was interrupted, ring 3 as well, the kernel goes on.
+    frame.cs = u32::from(CODE_SELECTOR);
     frame.eip = recovery;
     frame.eflags &= !TRAP_FLAG;
 }

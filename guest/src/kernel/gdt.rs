@@ -21,10 +21,14 @@ pub const SECOND_TASK: u16 = 0x20;
 pub const ABSENT: u16 = 0x28;
 /// Selector of a task-state segment that is too short to be one.
 pub const SHORT_TASK: u16 = 0x30;
+/// Selector of the code segment of ring 3.
+pub const USER_CODE: u16 = 0x3B;
+/// Selector of the data segment of ring 3.
+pub const USER_DATA: u16 = 0x43;
 /// A selector beyond the end of the table.
-pub const BEYOND: u16 = 0x38;
+pub const BEYOND: u16 = 0x48;
 
-static GDT: DescriptorTable<7> = DescriptorTable::new();
+static GDT: DescriptorTable<9> = DescriptorTable::new();
 
 /// Fills the table in and makes the processor use it.
 pub fn install() {
@@ -36,6 +40,8 @@ pub fn install() {
         task_state(SECOND.address(), TASK_LIMIT),
         ABSENT_DATA,
         task_state(SECOND.address(), TASK_LIMIT / 2),
+        descriptor::USER_CODE,
+        descriptor::USER_DATA,
     ];
     for (index, descriptor) in descriptors.into_iter().enumerate() {
         GDT.set(index, descriptor);

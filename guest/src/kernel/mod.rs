@@ -21,6 +21,7 @@ mod pic;
 mod pit;
 mod port;
 mod power;
+mod sensitive;
 mod serial;
 mod shell;
 mod stress;
@@ -118,6 +119,7 @@ extern "C" fn kernel_main(magic: u32, info: u32) -> ! {
         Task::Exercise => exercise::run(&mut kernel),
         Task::Bench => bench::run(&mut kernel),
         Task::Stress => stress::run(&mut kernel),
+        Task::Sensitive => sensitive::run(),
         Task::Busy(seconds) => busy::run(seconds, hz),
     }
     power::off()

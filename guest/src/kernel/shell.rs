@@ -12,8 +12,8 @@ use super::console::{print, print_in, println};
 use super::exceptions::{attempt, describe_page_fault};
 use super::table::TablePointer;
 use super::{
-    Kernel, bench, cpu, cpuid, demo, exercise, keyboard, pit, port, power, serial, show_regions,
-    stress, vga,
+    Kernel, bench, cpu, cpuid, demo, exercise, keyboard, pit, port, power, sensitive, serial,
+    show_regions, stress, vga,
 };
 
 /// An address that no page is mapped at.
@@ -95,6 +95,7 @@ fn execute(command: Command, kernel: &mut Kernel) {
         Command::Demo => demo::run(kernel),
         Command::Bench => bench::run(kernel),
         Command::Stress => stress::run(kernel),
+        Command::Sensitive => sensitive::run(),
         Command::Clear => vga::clear(),
         Command::In { port } => println!("~ in: port {port:x} reads {:02x}", port::read(port)),
         Command::Out { port, value } => port::write(port, value),

@@ -9,6 +9,7 @@ use crate::tiny_guest::{power_off, tiny_guest};
 trials![
     the_demo_prints_what_it_prints_on_the_bare_machine,
     the_exercise_prints_what_it_prints_on_the_bare_machine,
+    instructions_of_a_kernel_in_ring_3_find_out_what_they_do_on_the_bare_machine,
     the_demo_prints_the_same_under_shadow_paging,
     the_exercise_prints_the_same_under_shadow_paging_up_to_a_task_switch,
     the_shell_answers_on_the_serial_line,
@@ -101,6 +102,14 @@ fn the_demo_prints_what_it_prints_on_the_bare_machine() {
 
 fn the_exercise_prints_what_it_prints_on_the_bare_machine() {
     runs_alike("exercise", 80);
+}
+
+fn instructions_of_a_kernel_in_ring_3_find_out_what_they_do_on_the_bare_machine() {
+    runs_alike("sensitive", 20);
+    let nested = vm("sensitive").run().ends_with(0);
+    let nested = nested.shows("sensitive: done, 16 of 17 do not trap in ring 3");
+    let shadowed = shadowed("sensitive").ends_with(0);
+    assert_eq!(said_by("demo", &shadowed), said_by("demo", &nested));
 }
 
 /// Boots the guest kernel in a VM without nested paging.
