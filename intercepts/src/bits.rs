@@ -55,13 +55,14 @@ pub(crate) const fn defined(bits: &[Bits]) -> u128 {
     union
 }
 
-/// Declares a format: a module with a mask for each row, and the rows as `BITS`, ascending.
+/// Declares a format: a module with a mask for each row, and the rows as `BITS`, ascending. What
+/// values stand for is said with the row, or by the name of a list.
 macro_rules! bits {
     ($(
         $(#[$doc:meta])*
         pub mod $module:ident: $type:ty;
         $($name:ident = $high:literal $(: $low:literal)? $(needs $feature:ident)?, $meaning:literal
-            $({ $($value:literal => $stands:literal),+ $(,)? })?;)*
+            $({ $($value:literal => $stands:literal),+ $(,)? })? $(of $choice:ident)?;)*
     )*) => {$(
         $(#[$doc])*
         pub mod $module {
@@ -78,7 +79,7 @@ macro_rules! bits {
                     high: $high,
                     low: $crate::bits::low!($high $(, $low)?),
                     meaning: $meaning,
-                    values: &[$($(($value, $stands)),+)?],
+                    values: $crate::bits::choice!($($($value => $stands),+)? $($choice)?),
                     feature: $crate::bits::needed!($($feature)?),
                 },
             )*];
@@ -86,6 +87,17 @@ macro_rules! bits {
     )*};
 }
 pub(crate) use bits;
+
+/// What the values of a row stand for: said with it, or a list that rows share.
+macro_rules! choice {
+    ($($value:literal => $stands:literal),*) => {
+        &[$(($value, $stands)),*]
+    };
+    ($shared:ident) => {
+        super::$shared
+    };
+}
+pub(crate) use choice;
 
 /// The lowest bit of a row: its only one, if no other is given.
 macro_rules! low {

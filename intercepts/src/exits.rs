@@ -177,17 +177,11 @@ exits! {
         .infos("the linear address, with decode assists", UNDEFINED).section("15.8.3");
     Invlpga = 0x07a => svm("invlpga", "VMEXIT_INVLPGA", MISC1, 26).trigger("INVLPGA")
         .section("15.9");
-    Ioio = 0x07b => emulated("ioio", "VMEXIT_IOIO", MISC1, 27, "io").next_rip_in_info2()
-        .floor(Action::Emulate)
-        .fits(Actions::EMULATE.union(Actions::COUNT).union(Actions::LOG).union(Actions::DENY).union(Actions::STOP))
-        .denies(Denial::Float)
+    Ioio = 0x07b => mapped("ioio", "VMEXIT_IOIO", 27, "io", Denial::Float).next_rip_in_info2()
         .trigger("IN, OUT, INS or OUTS on a port whose bit is set in the I/O permission map")
         .infos("port, size, direction, string, REP (APM 15.10.2)", "the next RIP")
         .section("15.10");
-    Msr = 0x07c => emulated("msr", "VMEXIT_MSR", MISC1, 28, "msr").opcode(2)
-        .floor(Action::Emulate)
-        .fits(Actions::EMULATE.union(Actions::COUNT).union(Actions::LOG).union(Actions::DENY).union(Actions::STOP))
-        .denies(Denial::Gp)
+    Msr = 0x07c => mapped("msr", "VMEXIT_MSR", 28, "msr", Denial::Gp).opcode(2)
         .trigger("RDMSR or WRMSR of a register whose bit is set in the MSR permission map")
         .infos("0 for RDMSR, 1 for WRMSR", UNDEFINED).section("15.11");
     TaskSwitch = 0x07d => event("task-switch", "VMEXIT_TASK_SWITCH", MISC1, 29, "stop")

@@ -5,10 +5,20 @@ use bitflags::bitflags;
 use crate::bits::bits;
 use crate::{Bits, ExitCode};
 
+const SEGMENTS: &[(u64, &str)] = &[
+    (0, "ES"),
+    (1, "CS"),
+    (2, "SS"),
+    (3, "DS"),
+    (4, "FS"),
+    (5, "GS"),
+];
+const DIRECTIONS: &[(u64, &str)] = &[(0, "OUT or OUTS"), (1, "IN or INS")];
+
 bits! {
     /// EXITINFO1 of VMEXIT_IOIO (APM 15.10.2).
     pub mod ioio: u64;
-    TYPE = 0, "Direction" { 0 => "OUT or OUTS", 1 => "IN or INS" };
+    TYPE = 0, "Direction" of DIRECTIONS;
     STR = 2, "INS or OUTS";
     REP = 3, "A REP prefix";
     SZ8 = 4, "8-bit operand";
@@ -17,9 +27,7 @@ bits! {
     A16 = 7, "16-bit address, of a string";
     A32 = 8, "32-bit address, of a string";
     A64 = 9, "64-bit address, of a string";
-    SEG = 12:10 needs DECODE_ASSISTS, "Effective segment of a string" {
-        0 => "ES", 1 => "CS", 2 => "SS", 3 => "DS", 4 => "FS", 5 => "GS",
-    };
+    SEG = 12:10 needs DECODE_ASSISTS, "Effective segment of a string" of SEGMENTS;
     PORT = 31:16, "Port";
 
     /// EXITINFO1 of VMEXIT_NPF: the page fault's error code, and where the walk stopped
@@ -67,10 +75,8 @@ bits! {
     pub mod smi: u64;
     SMISRC = 0, "Source of the SMI" { 0 => "internal", 1 => "external" };
     MCREDIR = 1, "It stands for a machine check";
-    SEG = 12:10, "Effective segment of a string" {
-        0 => "ES", 1 => "CS", 2 => "SS", 3 => "DS", 4 => "FS", 5 => "GS",
-    };
-    TYPE = 32, "Direction" { 0 => "OUT or OUTS", 1 => "IN or INS" };
+    SEG = 12:10, "Effective segment of a string" of SEGMENTS;
+    TYPE = 32, "Direction" of DIRECTIONS;
     VAL = 33, "It came during an I/O instruction, which the other bits describe";
     STR = 34, "INS or OUTS";
     REP = 35, "A REP prefix";

@@ -94,6 +94,22 @@ pub(super) const fn svm(name: &'static str, apm: &'static str, offset: u16, bit:
     }
 }
 
+/// An access that a permission map lets through or not: on the floor, and nothing to inject for.
+pub(super) const fn mapped(
+    name: &'static str,
+    apm: &'static str,
+    bit: u8,
+    family: &'static str,
+    denial: Denial,
+) -> Exit {
+    let exit = emulated(name, apm, MISC1, bit, family).floor(Action::Emulate);
+    Exit {
+        denial,
+        fits: exit.fits.difference(Actions::INJECT),
+        ..exit
+    }
+}
+
 /// INTn.
 pub(super) const fn software_interrupt(
     name: &'static str,

@@ -2,6 +2,30 @@
 
 use crate::bits::bits;
 
+/// Values with what they stand for.
+type Choice = &'static [(u64, &'static str)];
+
+const BREAKPOINTS: Choice = &[
+    (0, "execution"),
+    (1, "writes"),
+    (2, "ports"),
+    (3, "reads and writes"),
+];
+const LENGTHS: Choice = &[
+    (0, "1 byte"),
+    (1, "2 bytes"),
+    (2, "8 bytes"),
+    (3, "4 bytes"),
+];
+const MEMORY_TYPES: Choice = &[
+    (0, "UC"),
+    (1, "WC"),
+    (4, "WT"),
+    (5, "WP"),
+    (6, "WB"),
+    (7, "UC-"),
+];
+
 bits! {
     /// A segment register as the save area holds it, 16 bytes.
     pub mod segment: u128;
@@ -110,14 +134,14 @@ bits! {
     LE = 8, "Ignored";
     GE = 9, "Ignored";
     GD = 13, "Accesses to debug registers raise #DB";
-    RW0 = 17:16, "What breakpoint 0 looks at" { 0 => "execution", 1 => "writes", 2 => "ports", 3 => "reads and writes" };
-    LEN0 = 19:18, "Length of breakpoint 0" { 0 => "1 byte", 1 => "2 bytes", 2 => "8 bytes", 3 => "4 bytes" };
-    RW1 = 21:20, "What breakpoint 1 looks at" { 0 => "execution", 1 => "writes", 2 => "ports", 3 => "reads and writes" };
-    LEN1 = 23:22, "Length of breakpoint 1" { 0 => "1 byte", 1 => "2 bytes", 2 => "8 bytes", 3 => "4 bytes" };
-    RW2 = 25:24, "What breakpoint 2 looks at" { 0 => "execution", 1 => "writes", 2 => "ports", 3 => "reads and writes" };
-    LEN2 = 27:26, "Length of breakpoint 2" { 0 => "1 byte", 1 => "2 bytes", 2 => "8 bytes", 3 => "4 bytes" };
-    RW3 = 29:28, "What breakpoint 3 looks at" { 0 => "execution", 1 => "writes", 2 => "ports", 3 => "reads and writes" };
-    LEN3 = 31:30, "Length of breakpoint 3" { 0 => "1 byte", 1 => "2 bytes", 2 => "8 bytes", 3 => "4 bytes" };
+    RW0 = 17:16, "What breakpoint 0 looks at" of BREAKPOINTS;
+    LEN0 = 19:18, "Length of breakpoint 0" of LENGTHS;
+    RW1 = 21:20, "What breakpoint 1 looks at" of BREAKPOINTS;
+    LEN1 = 23:22, "Length of breakpoint 1" of LENGTHS;
+    RW2 = 25:24, "What breakpoint 2 looks at" of BREAKPOINTS;
+    LEN2 = 27:26, "Length of breakpoint 2" of LENGTHS;
+    RW3 = 29:28, "What breakpoint 3 looks at" of BREAKPOINTS;
+    LEN3 = 31:30, "Length of breakpoint 3" of LENGTHS;
 
     /// RFLAGS (APM 3.1.6).
     pub mod rflags: u64;
@@ -147,14 +171,14 @@ bits! {
 
     /// The PAT (MSR 277h, APM 7.8): a memory type for each of eight page attributes.
     pub mod pat: u64;
-    PA0 = 2:0, "Memory type of attribute 0" { 0 => "UC", 1 => "WC", 4 => "WT", 5 => "WP", 6 => "WB", 7 => "UC-" };
-    PA1 = 10:8, "Memory type of attribute 1" { 0 => "UC", 1 => "WC", 4 => "WT", 5 => "WP", 6 => "WB", 7 => "UC-" };
-    PA2 = 18:16, "Memory type of attribute 2" { 0 => "UC", 1 => "WC", 4 => "WT", 5 => "WP", 6 => "WB", 7 => "UC-" };
-    PA3 = 26:24, "Memory type of attribute 3" { 0 => "UC", 1 => "WC", 4 => "WT", 5 => "WP", 6 => "WB", 7 => "UC-" };
-    PA4 = 34:32, "Memory type of attribute 4" { 0 => "UC", 1 => "WC", 4 => "WT", 5 => "WP", 6 => "WB", 7 => "UC-" };
-    PA5 = 42:40, "Memory type of attribute 5" { 0 => "UC", 1 => "WC", 4 => "WT", 5 => "WP", 6 => "WB", 7 => "UC-" };
-    PA6 = 50:48, "Memory type of attribute 6" { 0 => "UC", 1 => "WC", 4 => "WT", 5 => "WP", 6 => "WB", 7 => "UC-" };
-    PA7 = 58:56, "Memory type of attribute 7" { 0 => "UC", 1 => "WC", 4 => "WT", 5 => "WP", 6 => "WB", 7 => "UC-" };
+    PA0 = 2:0, "Memory type of attribute 0" of MEMORY_TYPES;
+    PA1 = 10:8, "Memory type of attribute 1" of MEMORY_TYPES;
+    PA2 = 18:16, "Memory type of attribute 2" of MEMORY_TYPES;
+    PA3 = 26:24, "Memory type of attribute 3" of MEMORY_TYPES;
+    PA4 = 34:32, "Memory type of attribute 4" of MEMORY_TYPES;
+    PA5 = 42:40, "Memory type of attribute 5" of MEMORY_TYPES;
+    PA6 = 50:48, "Memory type of attribute 6" of MEMORY_TYPES;
+    PA7 = 58:56, "Memory type of attribute 7" of MEMORY_TYPES;
 
     /// DebugCtl (MSR 1D9h, APM 13.1.1).
     pub mod dbgctl: u64;

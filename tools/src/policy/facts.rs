@@ -14,7 +14,7 @@ use vmm_config::words::{
     Counters, Device, Flush, Halted, IoAction, LogLevel, MsrAction, Test, Then, Word,
 };
 
-use crate::reference::model::{owner, rip};
+use crate::reference::rows::{owner, rip};
 
 /// Something that can be explained.
 #[derive(Debug)]

@@ -2,7 +2,8 @@
 //!
 //! Cutting loses nothing: [`encode`] of what [`cut`] gives is the value again.
 
-use super::model::{BitsRow, Reference, hex};
+use super::model::{BitsRow, Reference};
+use super::rows::hex;
 
 /// Something of which a value can be read.
 #[derive(Debug)]

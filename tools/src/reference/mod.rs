@@ -1,8 +1,9 @@
 //! `cargo vmcb-docs`: the reference of SVM, made from the vocabulary, with a policy laid over it,
 //! and the decoder of what a VMCB holds.
 //!
-//! [`model`] is what there is to say, as data; [`overlay`] what a policy makes of it; one module a
-//! format writes it down. [`decode`] reads values, and [`dump`] whole VMCBs.
+//! [`model`] is what there is to say, as data, and [`rows`] makes it; [`overlay`] is what a policy
+//! makes of a VMCB; one module a format writes it down. [`decode`] reads values, and [`dump`] whole
+//! VMCBs.
 
 pub mod command;
 pub mod csv;
@@ -12,3 +13,4 @@ pub mod html;
 pub mod markdown;
 pub mod model;
 pub mod overlay;
+pub mod rows;

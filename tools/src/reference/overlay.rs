@@ -7,7 +7,7 @@ use serde::Serialize;
 use vmm_config::Lowered;
 use vmm_config::lowered::{FieldValue, Gate, Handler, Origin, Vm};
 
-use super::model::{code, hex};
+use super::rows::{code, hex, owner};
 
 /// A policy laid over the reference.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -130,7 +130,7 @@ fn value(vm: &Vm, field: &FieldValue) -> ValueView {
             part(
                 format!("bit {}: {}", bit.bit, bit.exit.name),
                 origin,
-                super::model::owner(bit.exit.owner),
+                owner(bit.exit.owner),
             )
         })
         .collect();
@@ -168,7 +168,7 @@ fn gate(gate: &Gate) -> GateView {
         handler: handlers.join(", else "),
         line: origin.map(|origin| origin.line),
         text: origin.map_or_else(
-            || super::model::owner(gate.exit.owner).to_owned(),
+            || owner(gate.exit.owner).to_owned(),
             |origin| origin.text.to_string(),
         ),
     }
