@@ -107,6 +107,9 @@ pub enum Record {
     Ran {
         /// TSC ticks since the first VM could run.
         cycles: u64,
+        /// Memory that was nobody's then.
+        #[serde(default)]
+        free_bytes: u64,
     },
     /// A VM ended.
     Ended {

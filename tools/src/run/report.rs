@@ -71,6 +71,9 @@ pub struct Report {
     /// TSC ticks from when the first VM could run to the end of the run; none if the VMM was not
     /// asked to end.
     pub cycles: Option<u64>,
+    /// Memory that was nobody's at the end; none if the VMM was not asked to end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub free_bytes: Option<u64>,
     /// What the bare VMRUN loop took, if the VMM was asked to run it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub floor: Option<Floor>,
@@ -92,6 +95,7 @@ impl Report {
             vmm_bytes: None,
             ticks: None,
             cycles: None,
+            free_bytes: None,
             floor: None,
             switches: None,
             vms: Vec::new(),
@@ -151,7 +155,10 @@ impl Report {
                     });
                 }
                 Record::Done { ticks, .. } => report.ticks = *ticks,
-                Record::Ran { cycles } => report.cycles = Some(*cycles),
+                Record::Ran { cycles, free_bytes } => {
+                    report.cycles = Some(*cycles);
+                    report.free_bytes = Some(*free_bytes);
+                }
                 Record::Refused { .. } | Record::Panic { .. } | Record::Unknown => {}
             }
         }

@@ -4,13 +4,17 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use iced_x86::code_asm::{dword_ptr, esi};
+
 use crate::harness::{Boot, Outcome, trials};
-use crate::several_vms::{policy, with_kernel};
+use crate::several_vms::{policy, vm, with_kernel};
+use crate::tiny_guest::{EXIT_PORT, complain, power_off, tiny_guest};
 
 trials![
     a_session_on_the_serial_line,
     a_session_on_the_keyboard_and_the_screen,
     eight_vms_run_side_by_side_and_each_gives_its_memory_back,
+    a_thousand_lives_of_two_vms_leak_nothing_and_begin_with_zeroes,
 ];
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
@@ -276,4 +280,46 @@ fn eight_vms_run_side_by_side_and_each_gives_its_memory_back() {
         let done = lines.iter().filter(|line| **line == "demo: done").count();
         assert_eq!(done, 2, "{name}: {lines:#?}");
     }
+}
+
+/// Nested paging in one VM, shadow paging in the other; after a thousand lives of each as much memory
+/// is free as after one.
+fn a_thousand_lives_of_two_vms_leak_nothing_and_begin_with_zeroes() {
+    const MIB: u32 = 1 << 20;
+    const MEMORY: u32 = 4 * MIB;
+    let kernel = tiny_guest(|a| {
+        let (mut page, mut dirty) = (a.create_label(), a.create_label());
+        a.mov(esi, 2 * MIB)?;
+        a.set_label(&mut page)?;
+        a.cmp(dword_ptr(esi), 0)?;
+        a.jne(dirty)?;
+        a.dec(dword_ptr(esi))?;
+        a.add(esi, 4096)?;
+        a.cmp(esi, MEMORY)?;
+        a.jne(page)?;
+        power_off(a)?;
+        a.set_label(&mut dirty)?;
+        complain(a)
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("brief");
+    std::fs::write(&file, kernel).expect("a kernel");
+    let image = file.to_str().expect("a path");
+    let free_after = |restarts: u32| {
+        let vms = [("nested", true), ("shadowed", false)].map(|(name, npt)| {
+            let rest = format!(
+                "npt = {npt}\nrestart = \"always\"\nrestart_limit = {restarts}\n{EXIT_PORT}"
+            );
+            vm(name, image, &rest).replace("16 MiB", "4 MiB")
+        });
+        let outcome = policy("5 ms", &vms)
+            .within_seconds("120")
+            .run()
+            .ends_with(0);
+        for vm in outcome.report["vms"].as_array().expect("VMs") {
+            assert_eq!(vm["lives"], restarts + 1, "{vm}");
+        }
+        outcome.report["free_bytes"].as_u64().expect("a number")
+    };
+    assert_eq!(free_after(1), free_after(1000));
 }

@@ -55,7 +55,10 @@ impl Hypervisor {
                 send_exits(guest);
             }
         }
-        record::send("ran", |record| record.number("cycles", ran));
+        record::send("ran", |record| {
+            record.number("cycles", ran);
+            record.number("free_bytes", self.machine.frames.free_bytes());
+        });
         let is_intact = self.look_at_canary();
         let mut ends = self.guests.iter().filter_map(|guest| guest.ended);
         ending::done(if is_intact && ends.all(How::is_good) {
