@@ -16,6 +16,18 @@ pub fn say(text: &str) {
     tell(&format!("tollgate: {text}\n"));
 }
 
+/// The word of the command line that asks for no colour.
+pub const NO_COLOUR: &str = "--no-color";
+
+/// Whether a stream may have colours: it is a terminal that knows them, and the person has not
+/// asked for none, by `--no-color` or as <https://no-color.org> has it.
+pub fn has_colour(stream: &impl IsTerminal) -> bool {
+    let asked = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_some_and(|kind| kind == "dumb");
+    let asked = asked || std::env::args_os().any(|word| word == NO_COLOUR);
+    stream.is_terminal() && !is_dumb && !asked
+}
+
 /// Writes to standard error. That nobody reads it any more is no reason to
 /// fail: the exit status still tells.
 pub fn tell(text: &str) {
@@ -80,9 +92,13 @@ fn spinner(what: &str) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let spinner = ProgressBar::new_spinner();
-    if let Ok(style) =
-        ProgressStyle::with_template("{spinner} {prefix} ({elapsed}) {wide_msg:.dim}")
-    {
+    let message = if has_colour(&io::stderr()) {
+        "{wide_msg:.dim}"
+    } else {
+        "{wide_msg}"
+    };
+    let template = format!("{{spinner}} {{prefix}} ({{elapsed}}) {message}");
+    if let Ok(style) = ProgressStyle::with_template(&template) {
         spinner.set_style(style);
     }
     spinner.set_prefix(format!("tollgate: {what}"));

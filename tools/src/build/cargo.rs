@@ -5,10 +5,10 @@
 //! the process environment, which is why an alias alone cannot do this.
 
 use std::ffi::{OsStr, OsString};
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::progress::has_colour;
 use crate::setup::toolchain::Toolchain;
 
 /// What the workspace's root and cargo's home are called in the binaries, which are the same
@@ -118,7 +118,7 @@ impl Recipe {
     /// The cargo command that builds it.
     pub fn command(&self, root: &Path, target_dir: &Path, toolchain: &Toolchain) -> Command {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let color = if std::io::stderr().is_terminal() {
+        let color = if has_colour(&std::io::stderr()) {
             "always"
         } else {
             "never"

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::bench::linux::{self, BenchLinux};
 use crate::bench::{self, BenchExits};
@@ -18,7 +18,7 @@ use crate::policy::check::{self, Check};
 use crate::policy::diff::{self, Diff};
 use crate::policy::expand::{self, Expand};
 use crate::policy::explain::{self, Explain};
-use crate::progress::{produce, say, tell};
+use crate::progress::{has_colour, produce, say, tell};
 use crate::reference::command::{self as vmcb_docs, VmcbDocs};
 use crate::run::guest::{self, RunGuest};
 use crate::run::matrix::{self, Matrix};
@@ -35,6 +35,11 @@ use crate::workspace::Workspace;
 #[derive(Parser, Debug)]
 #[command(name = "vmm", bin_name = "cargo vmm", version, max_term_width = 100)]
 struct CommandLine {
+    /// Show no colour, as with NO_COLOR in the environment
+    // Looked for where colour is: this only has it accepted and listed.
+    #[arg(long = "no-color", global = true)]
+    _no_colour: bool,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -80,7 +85,7 @@ pub fn main() -> ExitCode {
         terminal::restore();
         report(panic);
     }));
-    let command_line = CommandLine::parse();
+    let command_line = parse();
     match perform(&command_line.command) {
         Ok(status) => status.into(),
         Err(failure) => {
@@ -88,6 +93,17 @@ pub fn main() -> ExitCode {
             failure.status.into()
         }
     }
+}
+
+/// The command line, or its help in the colours that the person wants.
+fn parse() -> CommandLine {
+    let colour = if has_colour(&std::io::stdout()) {
+        ColorChoice::Auto
+    } else {
+        ColorChoice::Never
+    };
+    let words = CommandLine::command().color(colour).get_matches();
+    CommandLine::from_arg_matches(&words).unwrap_or_else(|error| error.exit())
 }
 
 fn perform(command: &Command) -> Result<Status> {

@@ -6,13 +6,12 @@ pub mod expand;
 pub mod explain;
 mod facts;
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use vmm_config::{Lowered, Report, Severity};
 
 use crate::failure::{Failure, Result};
-use crate::progress::tell;
+use crate::progress::{has_colour, tell};
 use crate::workspace::Workspace;
 
 /// Reads and checks the policy in a file.
@@ -45,7 +44,7 @@ pub fn load(workspace: &Workspace, config: &Path) -> Result<Lowered> {
 
 /// Shows the pictures of a report.
 fn show(report: &Report) {
-    let colour = std::io::stderr().is_terminal();
+    let colour = has_colour(&std::io::stderr());
     for picture in report.pictures(colour) {
         tell(&format!("{picture}\n\n"));
     }

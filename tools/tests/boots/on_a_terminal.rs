@@ -6,14 +6,16 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Stdio};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::pty::openpty;
+use nix::pty::{Winsize, openpty};
 use nix::sys::termios::{self, LocalFlags};
 
-use crate::harness::{PATIENCE_SECONDS, trials, vmm};
+use crate::harness::{PATIENCE_SECONDS, POLICY, trials, vmm};
 
 trials![
     the_quit_keys_end_the_run_and_the_terminal_is_as_before,
     keys_reach_the_guest_and_ctrl_c_is_one_of_them,
+    a_person_is_told_the_keys_first_and_finds_the_console_in_a_terminal_of_any_size,
+    who_wants_no_colour_gets_none,
 ];
 
 struct Person {
@@ -23,12 +25,16 @@ struct Person {
     seen: String,
 }
 
+/// A run of one of the guest kernels, without a VMM.
+const BARE: [&str; 1] = ["run-guest"];
+
 impl Person {
-    fn sits_down() -> Person {
-        let pair = openpty(None, None).expect("a terminal");
+    fn sits_down(command: &[&str], size: Option<&Winsize>) -> Person {
+        let pair = openpty(size, None).expect("a terminal");
         let end = || Stdio::from(pair.slave.try_clone().expect("its descriptor"));
         let program = vmm()
-            .args(["run-guest", "--timeout", PATIENCE_SECONDS])
+            .args(command)
+            .args(["--timeout", PATIENCE_SECONDS])
             .stdin(end())
             .stdout(end())
             .stderr(end())
@@ -48,8 +54,8 @@ impl Person {
             .expect("keys");
     }
 
-    /// Reads on until the screen has shown this.
-    fn sees(&mut self, text: &str) {
+    /// Reads on until the screen has shown this. Returns what it has shown up to that.
+    fn sees(&mut self, text: &str) -> String {
         let mut piece = [0; 256];
         while !self.seen.contains(text) {
             let mut screen = [PollFd::new(
@@ -66,7 +72,7 @@ impl Person {
             }
         }
         let after = self.seen.find(text).map_or(0, |place| place + text.len());
-        self.seen.drain(..after);
+        self.seen.drain(..after).collect()
     }
 
     fn line_editing(&self) -> bool {
@@ -78,7 +84,7 @@ impl Person {
 }
 
 fn the_quit_keys_end_the_run_and_the_terminal_is_as_before() {
-    let mut person = Person::sits_down();
+    let mut person = Person::sits_down(&BARE, None);
     person.sees("Ctrl-] q quits");
     person.sees("tollgate> ");
     assert!(!person.line_editing());
@@ -91,7 +97,7 @@ fn the_quit_keys_end_the_run_and_the_terminal_is_as_before() {
 }
 
 fn keys_reach_the_guest_and_ctrl_c_is_one_of_them() {
-    let mut person = Person::sits_down();
+    let mut person = Person::sits_down(&BARE, None);
     person.sees("tollgate> ");
     // Ctrl-C would end a program that leaves the terminal as it is.
     person.types("\x03\r");
@@ -102,4 +108,87 @@ fn keys_reach_the_guest_and_ctrl_c_is_one_of_them() {
         person.program.wait().expect("the program ends").code(),
         Some(0)
     );
+}
+
+/// The two lines before the machine's own name the keys. The console moves no cursor, so its lines
+/// are as they are in a log file, and wrap where the terminal ends.
+fn a_person_is_told_the_keys_first_and_finds_the_console_in_a_terminal_of_any_size() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("vm.toml");
+    std::fs::write(&config, POLICY).expect("a policy");
+    let command = ["run-qemu", "--config", config.to_str().expect("a path")];
+    let rows_and_columns = |ws_row, ws_col| Winsize {
+        ws_row,
+        ws_col,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    for size in [
+        rows_and_columns(25, 80),
+        rows_and_columns(5, 20),
+        rows_and_columns(200, 500),
+    ] {
+        let mut person = Person::sits_down(&command, Some(&size));
+        person.sees("tollgate: booting demo under ");
+        let told = person.sees("[vmm] ");
+        let lines: Vec<&str> = told.lines().collect();
+        assert!(
+            lines[0].ends_with("Ctrl-] q quits, Ctrl-C goes to the guest"),
+            "{told}"
+        );
+        assert!(
+            lines[1].contains("Ctrl-] opens the console, where 1-9 switch to a VM"),
+            "{told}"
+        );
+        person.sees("tollgate> ");
+        person.types("\x1d");
+        let list = person.sees("Enter to the guest");
+        assert!(list.contains(">  1 demo               waiting"), "{list}");
+        assert!(
+            list.lines().all(|line| line.trim_end().len() <= 80),
+            "{list}"
+        );
+        assert!(!list.contains('\x1b'), "{list}");
+        person.types("l");
+        let log = person.sees("demo: 65536 KiB of memory");
+        assert!(!log.contains('\x1b'), "{log}");
+        person.types("\x1dq");
+        let status = person.program.wait().expect("the program ends");
+        assert_eq!(status.code(), Some(130));
+    }
+}
+
+fn who_wants_no_colour_gets_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("vm.toml");
+    std::fs::write(&config, POLICY.replace("wait", "weight")).expect("a policy");
+    let config = config.to_str().expect("a path");
+    let shown = |words: &[&str], terminal: &str, no_colour: &str| {
+        let pair = openpty(None, None).expect("a terminal");
+        let mut command = vmm();
+        command
+            .args(["check", config])
+            .args(words)
+            .env("TERM", terminal)
+            .env("NO_COLOR", no_colour)
+            .stderr(Stdio::from(pair.slave));
+        let status = command.status().expect("the program starts");
+        assert_eq!(status.code(), Some(2));
+        drop(command);
+        let mut text = Vec::new();
+        // A terminal that nobody holds any more ends with an error.
+        let _ = File::from(pair.master).read_to_end(&mut text);
+        String::from_utf8(text).expect("text")
+    };
+    let coloured = shown(&[], "xterm", "");
+    assert!(coloured.contains("weight"), "{coloured}");
+    assert!(coloured.contains('\x1b'), "{coloured}");
+    for plain in [
+        shown(&[], "xterm", "1"),
+        shown(&["--no-color"], "xterm", ""),
+        shown(&[], "dumb", ""),
+    ] {
+        assert!(plain.contains("weight"), "{plain}");
+        assert!(!plain.contains('\x1b'), "{plain}");
+    }
 }

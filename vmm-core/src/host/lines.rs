@@ -3,11 +3,13 @@
 //! The VMM and its guests share COM1. Each line starts with its speaker's name, whoever spoke
 //! before; a speaker who interrupts another's line gets a new one.
 
-/// Who speaks: the VMM, or a guest by its name.
+/// Who speaks: the VMM, its log, or a guest by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speaker {
     /// The VMM: lines start with `[vmm] `.
     Vmm,
+    /// What the VMM has said before: lines start with `[log] `.
+    Log,
     /// A guest: lines start with its VM's name, `| `.
     Guest(&'static str),
 }
@@ -78,6 +80,7 @@ impl Lines {
 fn name(speaker: Speaker, send: &mut impl FnMut(&[u8])) {
     match speaker {
         Speaker::Vmm => send(b"[vmm] "),
+        Speaker::Log => send(b"[log] "),
         Speaker::Guest(name) => {
             send(name.as_bytes());
             send(b"| ");
@@ -130,9 +133,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_guest_can_speak_as_another(pieces in prop::collection::vec((0usize..3, "[a\r\n]{0,4}"), 0..20)) {
-            let speakers = [Speaker::Vmm, DEMO, Speaker::Guest("other")];
-            let names = ["[vmm] ", "demo| ", "other| "];
+        fn no_guest_can_speak_as_another(pieces in prop::collection::vec((0usize..4, "[a\r\n]{0,4}"), 0..20)) {
+            let speakers = [Speaker::Vmm, Speaker::Log, DEMO, Speaker::Guest("other")];
+            let names = ["[vmm] ", "[log] ", "demo| ", "other| "];
             let words: std::vec::Vec<_> = pieces.iter().map(|(who, text)| (speakers[*who], text.as_str())).collect();
             for line in said(&words).split(['\r', '\n']).filter(|line| !line.is_empty()) {
                 let named = names.iter().any(|name| line.starts_with(name));

@@ -7,10 +7,11 @@
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU8, Ordering};
 
+use heapless::String;
 use spin::Mutex;
 
 use super::lines::{Lines, Speaker};
-use super::screen::SCREEN;
+use super::screen::{COLUMNS, SCREEN};
 use super::serial::{COM1, COM2};
 
 /// How much a line matters; the order of the log's levels, loudest first.
@@ -67,6 +68,32 @@ pub fn guest(name: &'static str, bytes: &[u8]) {
     LINES
         .lock()
         .say(Speaker::Guest(name), bytes, |part| com1.write(part));
+}
+
+/// Turns the log back by a page, on the screen and on COM1, where the page's lines come once more
+/// and are marked as such.
+pub fn turn_back() {
+    let mut screen = SCREEN.lock();
+    screen.turn_log_back();
+    let (mut com1, mut lines) = (COM1.lock(), LINES.lock());
+    let mut say = |text: &[u8]| lines.say(Speaker::Log, text, |part| com1.write(part));
+    let (back, rows) = screen.log_rows();
+    let mut heading = String::<40>::new();
+    // It fits: there are eight pages.
+    let _ = match back {
+        0 => write!(heading, "the end of the log"),
+        pages => write!(heading, "{pages} before the last page"),
+    };
+    say(heading.as_bytes());
+    say(b"\n");
+    for row in rows {
+        let mut characters = [b' '; COLUMNS];
+        for (character, cell) in characters.iter_mut().zip(row) {
+            *character = cell.character();
+        }
+        say(characters.trim_ascii_end());
+        say(b"\n");
+    }
 }
 
 /// The VMM's voice.

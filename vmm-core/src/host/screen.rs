@@ -35,6 +35,11 @@ impl Cell {
     pub const fn new(character: u8, attribute: u8) -> Self {
         Self(u16::from_le_bytes([character, attribute]))
     }
+
+    /// Its character, in code page 437.
+    pub const fn character(self) -> u8 {
+        self.0 as u8
+    }
 }
 
 /// A screenful of characters, row by row.
@@ -173,6 +178,15 @@ impl<S: Surface> Screen<S> {
         }
     }
 
+    /// The rows of the log that are shown, as far as there is text in them, and how many pages
+    /// before its end they are.
+    pub fn log_rows(&self) -> (usize, impl Iterator<Item = &[Cell]>) {
+        let page = self.log.page(self.back);
+        let is_text = |cell: &Cell| *cell != Cell::BLANK;
+        let end = page.iter().rposition(is_text).map_or(0, |last| last + 1);
+        (self.back, page[..end].chunks(COLUMNS))
+    }
+
     /// Adds text to the log. It appears once its line is complete.
     pub(super) fn log(&mut self, text: &[u8]) {
         self.log.write(text);
@@ -293,6 +307,11 @@ mod tests {
             screen.turn_log_back();
         }
         assert_eq!(firsts, [*b"25", *b"00", *b"25"]);
+        let (back, rows) = screen.log_rows();
+        assert_eq!(
+            (back, rows.map(|row| row[1].0 as u8).collect()),
+            (1, b"0123456789012345678901234".to_vec())
+        );
         screen.turn_log_back();
         screen.log(b"new\n");
         assert_eq!(screen.back, 0, "what is new is shown");

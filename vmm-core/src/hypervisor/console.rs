@@ -2,7 +2,7 @@
 
 use super::{Guest, Hypervisor};
 use crate::console::{HEADING, HELP, LET_GO, Order, Pressed, Row, Sample, Typed};
-use crate::host::log::say;
+use crate::host::log::{say, turn_back};
 use crate::host::screen::SCREEN;
 use crate::host::tsc;
 use crate::vm::{How, State, Vm};
@@ -87,7 +87,7 @@ impl Hypervisor {
             }
             Order::Button => self.press_power_button(),
             Order::Exits => self.exits(),
-            Order::Log => SCREEN.lock().turn_log_back(),
+            Order::Log => turn_back(),
             Order::Quit => self.quit = true,
         }
     }
