@@ -54,17 +54,24 @@ impl Exit {
 
     /// Whether shadow paging (`npt = false`) is built on it, whoever else owns it.
     pub const fn is_of_shadow_paging(&self) -> bool {
-        matches!(
-            self.code,
+        self.under_shadow_paging().is_some()
+    }
+
+    /// What shadow paging itself does about it. INVPCID is no instruction of the guest's CPU: PCIDs
+    /// would need shadow tables of their own.
+    pub const fn under_shadow_paging(&self) -> Option<Action> {
+        match self.code {
             ExitCode::ExceptionPf
-                | ExitCode::Cr0Read
-                | ExitCode::Cr3Read
-                | ExitCode::Cr4Read
-                | ExitCode::Cr0Write
-                | ExitCode::Cr3Write
-                | ExitCode::Cr4Write
-                | ExitCode::Invlpg
-        )
+            | ExitCode::Cr0Read
+            | ExitCode::Cr3Read
+            | ExitCode::Cr4Read
+            | ExitCode::Cr0Write
+            | ExitCode::Cr3Write
+            | ExitCode::Cr4Write
+            | ExitCode::Invlpg => Some(Action::Count),
+            ExitCode::Invpcid => Some(Action::Deny),
+            _ => None,
+        }
     }
 }
 

@@ -76,7 +76,7 @@ fn vm(
         .collect();
     let npt = written.npt.value;
     if !npt {
-        emulate_invlpg(&mut gates);
+        keep_from_cpu(&mut gates);
     }
     let of_lines = document
         .lines
@@ -208,19 +208,18 @@ fn ask_rules(gates: &mut [Gate], family: &str) {
     }
 }
 
-/// Shadow paging does not leave INVLPG to the guest's own CPU, stepped over it.
-fn emulate_invlpg(gates: &mut [Gate]) {
+/// Shadow paging leaves neither INVLPG nor INVPCID to the guest's own CPU, stepped over them.
+fn keep_from_cpu(gates: &mut [Gate]) {
     for gate in gates {
-        if gate.exit.code != ExitCode::Invlpg {
-            continue;
-        }
+        let (module, function) = match gate.exit.code {
+            ExitCode::Invlpg => ("invlpg", "emulate"),
+            ExitCode::Invpcid => ("deny", "ud"),
+            _ => continue,
+        };
         let of_rules = gate.rules.iter_mut().map(|rule| &mut rule.handler);
         for handler in of_rules.chain([&mut gate.handler]) {
             if let Handler::Vmm { module: "step", .. } = handler {
-                *handler = Handler::Vmm {
-                    module: "invlpg",
-                    function: "emulate",
-                };
+                *handler = Handler::Vmm { module, function };
             }
         }
     }

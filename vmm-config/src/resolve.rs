@@ -6,6 +6,7 @@ use intercepts::{Action, EXITS, Exit, ExitCode};
 
 use crate::finding::Findings;
 use crate::lower::is_logged;
+use crate::machine::Machine;
 use crate::near;
 use crate::rules;
 use crate::source::{At, Span};
@@ -60,6 +61,7 @@ pub(crate) fn resolve(document: Document, found: &mut Findings<'_>) -> Policy {
             gates(
                 resolver.done.remove(&vm.set).unwrap_or_default(),
                 vm.npt.value,
+                document.machine.value,
             )
         })
         .collect();
@@ -154,7 +156,11 @@ impl<'d> Resolver<'d, '_, '_> {
 }
 
 /// The answers of a VM: those of its set, and the VMM's own for what the set does not mention.
-fn gates(mut answers: Answers, npt: bool) -> Vec<Gate> {
+fn gates(mut answers: Answers, npt: bool, machine: &Machine) -> Vec<Gate> {
+    let of_shadow_paging = |exit: &Exit| {
+        let is_there = exit.feature.is_none_or(|feature| machine.has(feature));
+        exit.under_shadow_paging().filter(|_| !npt && is_there)
+    };
     EXITS
         .iter()
         .map(|exit| match answers.remove(&exit.code) {
@@ -166,18 +172,14 @@ fn gates(mut answers: Answers, npt: bool) -> Vec<Gate> {
             },
             None => Gate {
                 exit,
-                answer: Answer::Action(if !npt && exit.is_of_shadow_paging() {
-                    Action::Count
-                } else {
-                    exit.default
-                }),
+                answer: Answer::Action(of_shadow_paging(exit).unwrap_or(exit.default)),
                 log: false,
                 entry: None,
             },
         })
         // What shadow paging is built on stays for the checks to refuse.
         .filter(|gate| {
-            gate.answer != Answer::Action(Action::Pass) || !npt && gate.exit.is_of_shadow_paging()
+            gate.answer != Answer::Action(Action::Pass) || of_shadow_paging(gate.exit).is_some()
         })
         .collect()
 }

@@ -112,7 +112,7 @@ rules! {
     CPUID_UNKEPT Warning "cpuid-unkept": "a feature that is shown is one that the VMM keeps for the guest";
     CPUID_SEEN Warning "cpuid-seen": "`[vm.cpuid]` works where the exit `cpuid` is intercepted";
     SHADOW_PAGING Warning "shadow-paging" "15.14.1": "under shadow paging the VMM must see every change of CR3, by a hardware task switch too";
-    PASS_SHADOWED Error "pass-shadowed" "15.5.1": "shadow paging is built on the exits of page faults, CR0, CR3, CR4 and INVLPG";
+    PASS_SHADOWED Error "pass-shadowed" "15.5.1": "shadow paging is built on the exits of page faults, CR0, CR3, CR4, INVLPG and INVPCID";
     SHADOW_TABLES Error "shadow-tables": "`shadow_tables` is a whole number of 4 KiB tables, from 256 KiB to 255 MiB";
     SHADOW_TABLES_UNUSED Error "shadow-tables-unused": "`shadow_tables` belongs to a VM with `npt = false`";
     AUTOSTART Error "autostart": "at least one VM starts by itself";

@@ -394,3 +394,23 @@ fn a_policy_written_out_says_where_each_answer_comes_from() {
     let text = Expanded(&lowered(EXPANDED)).to_string();
     insta::assert_snapshot!(text);
 }
+
+/// A processor with INVPCID would flush its TLB, and the shadow tables would not hear of it.
+#[test]
+fn invpcid_is_no_instruction_of_a_guest_under_shadow_paging() {
+    let on = |machine: &str, sets: &str| {
+        let sets = format!("[target]\nmachine = \"{machine}\"\n[set.main]\nhlt = \"wait\"\n{sets}");
+        let vm =
+            "[[vm]]\nname = \"demo\"\nmemory = \"64 MiB\"\nintercepts = \"main\"\nnpt = false\n";
+        handler(
+            &lowered(&format!("{sets}\n{vm}")).vms.remove(0),
+            ExitCode::Invpcid,
+        )
+    };
+    assert_eq!(on("zen3", "").as_deref(), Some("deny::ud"));
+    assert_eq!(
+        on("zen3", "invpcid = \"count\"").as_deref(),
+        Some("deny::ud")
+    );
+    assert_eq!(on("zen2", ""), None);
+}
