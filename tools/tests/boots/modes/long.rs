@@ -1,4 +1,5 @@
-//! Long mode: four levels, pages of 4 KiB, 2 MiB and 1 GiB, 64-bit code, and back to 32 bits.
+//! Long mode: four levels, pages of 4 KiB, 2 MiB and 1 GiB, 64-bit code and its ring 3, and back to
+//! 32 bits.
 
 use iced_x86::code_asm::*;
 
@@ -77,6 +78,7 @@ fn wide(a: &mut CodeAssembler) -> Done {
         a.mov(rax, r9)?;
         a.shr(rax, 8)
     })?;
+    user_code(a)?;
     // Small pages in the place of the page of 1 GiB.
     poke_entry(a, POINTERS + 8, u64::from(DIRECTORY) | 7)?;
     a.mov(eax, 0x4000_0000)?;
@@ -89,10 +91,33 @@ fn wide(a: &mut CodeAssembler) -> Done {
     a.retf()
 }
 
+/// Ring 3 has the first 2 MiB, and of the small pages some.
+fn user_code(a: &mut CodeAssembler) -> Done {
+    poke_entry(a, DIRECTORY, 0x87)?;
+    poke_entry(a, TABLE + 16, 0x40_0000 | 5)?;
+    poke_entry(a, TABLE + 24, 0x40_0000 | 7 | NO_EXECUTE)?;
+    a.mov(rax, cr3)?;
+    a.mov(cr3, rax)?;
+    fault_in_ring_3_of_64(a, "user", |a| a.mov(eax, dword_ptr(PAGE)))?;
+    fault_in_ring_3_of_64(a, "user, 2 MiB", |a| a.mov(eax, dword_ptr(2 * PAGE)))?;
+    fault_in_ring_3_of_64(a, "user, 1 GiB", |a| a.mov(eax, dword_ptr(0x4000_0000u32)))?;
+    fault_in_ring_3_of_64(a, "user writes", |a| {
+        a.mov(eax, dword_ptr(PAGE + 0x2000))?;
+        a.mov(dword_ptr(PAGE + 0x2000), 1)
+    })?;
+    fault_in_ring_3_of_64(a, "user executes", |a| {
+        a.mov(dword_ptr(PAGE + 0x3000), 0x600d)?;
+        a.mov(eax, PAGE + 0x3000)?;
+        a.call(rax)
+    })?;
+    show(a, "user's page ", |a| a.mov(eax, dword_ptr(TABLE + 24)))
+}
+
 fn back(a: &mut CodeAssembler) -> Done {
-    gates_32(a)?;
     a.mov(esp, STACK)?;
+    // Ring 3 has left DS without a segment.
     flat(a)?;
+    gates_32(a)?;
     clear_cr0(a, PG)?;
     set_efer(a, 0)?;
     show(a, "EFER ", |a| {

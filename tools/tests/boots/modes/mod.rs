@@ -69,13 +69,25 @@ fn protected_mode_without_paging_runs_alike() {
 fn pages_of_4_mib_run_alike() {
     let known = [
         "read-only: error 00000003 at 00523000",
+        "entered 00C00FFE",
+        "pushed 5555AAAA",
         "user: error 00000005 at 00001000",
     ];
     runs_alike(&pse::kernel(), &known);
 }
 
 fn pae_runs_alike() {
-    runs_alike(&pae::kernel(), &["no-execute: error 00000011 at 00401000"]);
+    let known = [
+        "no-execute: error 00000011 at 00401000",
+        "user: error 00000005 at 00400000",
+        "user, 2 MiB: error 00000005 at 00200000",
+        "user writes: error 00000007 at 00404000",
+        "user executes: error 00000015 at 00405000",
+        "after INVLPG 22222222",
+        "after PGE 11111111",
+        "INVPCID faults 00000001",
+    ];
+    runs_alike(&pae::kernel(), &known);
 }
 
 fn long_mode_runs_alike() {
@@ -83,6 +95,11 @@ fn long_mode_runs_alike() {
         "1 GiB: 600DF00D",
         "high half: 600DF00D",
         "not mapped: error 00000000 at 00201000",
+        "user: error 00000005 at 00200000",
+        "user, 2 MiB: error 00000005 at 00400000",
+        "user, 1 GiB: error 00000005 at 40000000",
+        "user writes: error 00000007 at 00202000",
+        "user executes: error 00000015 at 00203000",
         "32: done",
     ];
     runs_alike(&long::kernel(), &known);
@@ -124,9 +141,9 @@ fn every_mode_runs_alike_in_bochs() {
             protected::kernel(),
             "protected: ring 3 halts: error 00000000 at 00000000",
         ),
-        (pse::kernel(), "read-only: error 00000003 at 00523000"),
-        (pae::kernel(), "no-execute: error 00000011 at 00401000"),
-        (long::kernel(), "not mapped: error 00000000 at 00201000"),
+        (pse::kernel(), "entered 00C00FFE"),
+        (pae::kernel(), "user executes: error 00000015 at 00405000"),
+        (long::kernel(), "user executes: error 00000015 at 00203000"),
         (
             switches::kernel(),
             "round 7: 11111111 22222222 33333333 44444444",

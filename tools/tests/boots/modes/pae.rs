@@ -1,7 +1,8 @@
-//! PAE: pages of 2 MiB and of 4 KiB, no-execute, reserved bits.
+//! PAE: pages of 2 MiB and of 4 KiB, no-execute, reserved bits, ring 3, global pages.
 
 use iced_x86::code_asm::*;
 
+use super::protected::fault_in_ring_3;
 use super::toolbox::*;
 
 const POINTERS: u32 = 0x5_0000;
@@ -15,6 +16,8 @@ const PAGE: u32 = 0x40_0000;
 pub fn kernel() -> Vec<u8> {
     super::toolbox::kernel(vec![code(32, START, START, |a| {
         poke(a, 0x80_0010, 0x600d_f00d)?;
+        poke(a, 0x82_0000, 0x1111_1111)?;
+        poke(a, 0x83_0000, 0x2222_2222)?;
         // RET, for what may be executed.
         poke(a, 0x81_0000, 0xc3)?;
         poke_entry(a, POINTERS, u64::from(DIRECTORY) | 1)?;
@@ -54,6 +57,72 @@ pub fn kernel() -> Vec<u8> {
         show(a, "second GiB: ", |a| {
             a.mov(eax, dword_ptr(0x4000_0000 + LARGE_PAGE + 0x10))
         })?;
+        user_code(a)?;
+        global_pages(a)?;
+        invpcid(a)?;
         end(a)
     })])
+}
+
+/// Ring 3 has the first 2 MiB, and of the small pages some.
+fn user_code(a: &mut CodeAssembler) -> Done {
+    poke_entry(a, DIRECTORY, 0x87)?;
+    poke_entry(a, TABLE + 32, 0x81_0000 | 5)?;
+    poke_entry(a, TABLE + 40, 0x81_0000 | 7 | NO_EXECUTE)?;
+    a.mov(eax, cr3)?;
+    a.mov(cr3, eax)?;
+    fault_in_ring_3(a, "user", |a| a.mov(eax, dword_ptr(PAGE)))?;
+    fault_in_ring_3(a, "user, 2 MiB", |a| a.mov(eax, dword_ptr(LARGE_PAGE)))?;
+    fault_in_ring_3(a, "user writes", |a| {
+        a.mov(eax, dword_ptr(PAGE + 0x4000))?;
+        a.mov(dword_ptr(PAGE + 0x4000), 1)
+    })?;
+    fault_in_ring_3(a, "user executes", |a| {
+        a.mov(dword_ptr(PAGE + 0x5000), 0x600d)?;
+        a.mov(eax, PAGE + 0x5000)?;
+        a.call(eax)
+    })?;
+    show(a, "user's page ", |a| a.mov(eax, dword_ptr(TABLE + 40)))
+}
+
+/// A global page leads where it did until INVLPG or a change of CR4.PGE; a load of CR3 leaves that
+/// open, and is not looked at.
+fn global_pages(a: &mut CodeAssembler) -> Done {
+    const PGE: u32 = 1 << 7;
+    const GLOBAL: u64 = 1 << 8;
+    let lead_to = |a: &mut CodeAssembler, frame: u64| {
+        poke_entry(a, TABLE + 48, frame | GLOBAL | 3)?;
+        a.mov(eax, cr3)?;
+        a.mov(cr3, eax)
+    };
+    let look =
+        |a: &mut CodeAssembler, name: &str| show(a, name, |a| a.mov(eax, dword_ptr(PAGE + 0x6000)));
+    set_tables(a, PAE | PGE, POINTERS)?;
+    lead_to(a, 0x82_0000)?;
+    look(a, "global ")?;
+    lead_to(a, 0x83_0000)?;
+    a.mov(eax, dword_ptr(PAGE + 0x6000))?;
+    a.invlpg(ptr(PAGE + 0x6000))?;
+    look(a, "after INVLPG ")?;
+    lead_to(a, 0x82_0000)?;
+    a.mov(eax, dword_ptr(PAGE + 0x6000))?;
+    set_tables(a, PAE, POINTERS)?;
+    set_tables(a, PAE | PGE, POINTERS)?;
+    look(a, "after PGE ")?;
+    show(a, "CR4 ", |a| a.mov(eax, cr4))
+}
+
+/// CPUID shows no INVPCID, and there is none.
+fn invpcid(a: &mut CodeAssembler) -> Done {
+    a.mov(eax, dword_ptr(COUNT))?;
+    a.mov(dword_ptr(0x6000), eax)?;
+    try_to(a, |a| {
+        a.mov(eax, 2)?;
+        a.mov(ecx, 0x6010)?;
+        a.db(&[0x66, 0x0f, 0x38, 0x82, 0x01])
+    })?;
+    show(a, "INVPCID faults ", |a| {
+        a.mov(eax, dword_ptr(COUNT))?;
+        a.sub(eax, dword_ptr(0x6000))
+    })
 }

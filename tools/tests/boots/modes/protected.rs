@@ -40,3 +40,13 @@ pub fn in_ring_3(a: &mut CodeAssembler, body: impl FnOnce(&mut CodeAssembler) ->
     a.push(ecx)?;
     a.iretd()
 }
+
+/// Does `body` in ring 3, where it faults; prints the error code and the address.
+pub fn fault_in_ring_3(
+    a: &mut CodeAssembler,
+    name: &str,
+    body: impl FnOnce(&mut CodeAssembler) -> Done,
+) -> Done {
+    fault(a, name, |a| in_ring_3(a, body))?;
+    segments(a, DATA)
+}

@@ -2,7 +2,7 @@
 
 use iced_x86::code_asm::*;
 
-use super::protected::in_ring_3;
+use super::protected::fault_in_ring_3;
 use super::toolbox::*;
 
 const DIRECTORY: u32 = 0x5_0000;
@@ -48,11 +48,32 @@ pub fn kernel() -> Vec<u8> {
         poke(a, TABLE + 4, 0xc0_0000 | 7)?;
         show(a, "mapped ", |a| a.mov(eax, dword_ptr(PAGE + 0x1000)))?;
 
+        one_frame_behind_many_pages(a)?;
+
         // Ring 3 has the code's page, but not the first ones.
         poke(a, TABLE + 8, START | 7)?;
         user_code(a)?;
         end(a)
     })])
+}
+
+/// ENTER writes across the border of two pages, and looks at the end of its stack, across that of
+/// two others: all four are one frame.
+fn one_frame_behind_many_pages(a: &mut CodeAssembler) -> Done {
+    const ALIASES: u32 = 0x5_3000;
+    const STACK: u32 = 0xc0_0000;
+    for page in 0..4 {
+        poke(a, ALIASES + page * 4, 0x93_0000 | 7)?;
+    }
+    poke(a, DIRECTORY + 12, ALIASES | 7)?;
+    a.mov(edi, esp)?;
+    a.mov(ebp, 0x5555_aaaa)?;
+    a.mov(esp, STACK + 0x3002)?;
+    a.enter(0x2000, 0)?;
+    a.mov(ebx, esp)?;
+    a.mov(esp, edi)?;
+    show(a, "entered ", |a| a.mov(eax, ebx))?;
+    show(a, "pushed ", |a| a.mov(eax, dword_ptr(STACK + 0x2ffe)))
 }
 
 /// Ring 3 in a directory whose first 4 MiB are small pages, all but one of them the user's.
@@ -72,20 +93,8 @@ fn user_code(a: &mut CodeAssembler) -> Done {
     poke(a, DIRECTORY, LOW | 7)?;
     a.mov(eax, cr3)?;
     a.mov(cr3, eax)?;
-    let touch = |a: &mut CodeAssembler, name: &str, address: u32, write: bool| {
-        fault(a, name, |a| {
-            in_ring_3(a, |a| {
-                if write {
-                    a.mov(dword_ptr(address), 1)
-                } else {
-                    a.mov(eax, dword_ptr(address))
-                }
-            })
-        })?;
-        segments(a, DATA)
-    };
-    touch(a, "user", 0x1000, false)?;
-    touch(a, "user writes", 0x2000, true)?;
+    fault_in_ring_3(a, "user", |a| a.mov(eax, dword_ptr(0x1000)))?;
+    fault_in_ring_3(a, "user writes", |a| a.mov(dword_ptr(0x2000), 1))?;
     show(a, "directory ", |a| a.mov(eax, dword_ptr(DIRECTORY)))?;
     show(a, "not touched ", |a| a.mov(eax, dword_ptr(LOW + 4)))
 }

@@ -28,6 +28,7 @@ const TASK: u32 = 0x28;
 pub const CODE_16: u32 = 0x30;
 pub const DATA_16: u32 = 0x38;
 pub const CODE_64: u32 = 0x40;
+const USER_CODE_64: u32 = 0x4b;
 /// The base of [`CODE_16`].
 pub const BASE_16: u32 = 0x2_0000;
 
@@ -84,7 +85,7 @@ fn tables(a: &mut CodeAssembler) -> Done {
     a.ret()?;
     a.set_label(&mut start)?;
     a.pop(eax)?;
-    let descriptors: [(u32, u32); 9] = [
+    let descriptors: [(u32, u32); 10] = [
         (0, 0),
         (0xffff, 0x00cf_9b00),
         (0xffff, 0x00cf_9300),
@@ -94,12 +95,13 @@ fn tables(a: &mut CodeAssembler) -> Done {
         (0xffff, 0x0000_9b02),
         (0xffff, 0x0000_9300),
         (0, 0x0020_9b00),
+        (0, 0x0020_fb00),
     ];
     let words = descriptors.into_iter().flat_map(|(low, high)| [low, high]);
     for (place, word) in (GDT..).step_by(4).zip(words) {
         a.mov(dword_ptr(place), word)?;
     }
-    a.mov(word_ptr(POINTER), 9 * 8 - 1)?;
+    a.mov(word_ptr(POINTER), 10 * 8 - 1)?;
     a.mov(dword_ptr(POINTER + 2), GDT)?;
     a.lgdt(ptr(POINTER))?;
     // Below what `try_to` has pushed.
@@ -253,6 +255,28 @@ pub fn gates_64(a: &mut CodeAssembler) -> Done {
     a.dec(ecx)?;
     a.jnz(gate)?;
     load_idt(a, IDT_64)
+}
+
+/// Does `body` in ring 3 of 64-bit code, where it faults; prints the error code and the address.
+/// The task state segment is one of 64 bits from then on.
+pub fn fault_in_ring_3_of_64(
+    a: &mut CodeAssembler,
+    name: &str,
+    body: impl FnOnce(&mut CodeAssembler) -> Done,
+) -> Done {
+    a.mov(dword_ptr(TSS + 8), 0)?;
+    fault(a, name, |a| {
+        let mut enter = a.create_label();
+        a.call(enter)?;
+        body(a)?;
+        a.set_label(&mut enter)?;
+        a.pop(rcx)?;
+        for word in [USER_DATA, STACK - 0x800, 2, USER_CODE_64] {
+            a.push(word as i32)?;
+        }
+        a.push(rcx)?;
+        a.iretq()
+    })
 }
 
 /// Back to the IDT of 32-bit code.
