@@ -14,7 +14,7 @@ use crate::lowered::{
 use crate::read::FOCUS;
 use crate::resolve::{Gate as Resolved, Policy};
 use crate::source::{At, Source, Span};
-use crate::words::{CpuModel, Flush, IoAction, Restart};
+use crate::words::{CpuModel, Device, Flush, IoAction, Restart};
 use crate::written::{self, Answer, Document, Said};
 
 /// Lowers a policy that has passed every check.
@@ -116,8 +116,11 @@ fn vm(
     if msrs.iter().any(MsrRule::is_asked) {
         ask_rules(&mut gates, "msr");
     }
-    // The host has leaves beyond the short road's.
-    if written.cpu == CpuModel::Host || cpuid.iter().any(|rule| !cpuid::is_of_model(rule.leaf)) {
+    // The host, and a CPU with a local APIC, have leaves beyond the short road's.
+    if written.cpu == CpuModel::Host
+        || written.devices.contains(&Device::Lapic)
+        || cpuid.iter().any(|rule| !cpuid::is_of_model(rule.leaf))
+    {
         ask_rules(&mut gates, "cpuid");
     }
     Vm {

@@ -138,7 +138,8 @@ mod tests {
         for (index, ports) in all.iter().enumerate() {
             assert!(all[..index].iter().all(|other| !meet(*ports, *other)));
         }
-        for device in Device::ALL {
+        // The APICs are in memory.
+        for device in Device::DEFAULT {
             assert!(DEVICE_PORTS.iter().any(|(with, _)| with == device));
         }
     }

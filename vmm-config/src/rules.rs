@@ -115,6 +115,7 @@ rules! {
     PASS_SHADOWED Error "pass-shadowed" "15.5.1": "shadow paging is built on the exits of page faults, CR0, CR3, CR4, INVLPG and INVPCID";
     SHADOW_TABLES Error "shadow-tables": "`shadow_tables` is a whole number of 4 KiB tables, from 256 KiB to 255 MiB";
     SHADOW_TABLES_UNUSED Error "shadow-tables-unused": "`shadow_tables` belongs to a VM with `npt = false`";
+    IOAPIC_ALONE Error "ioapic-alone" "16.1": "an I/O APIC sends its interrupts to a local APIC";
     AUTOSTART Error "autostart": "at least one VM starts by itself";
     RESTART_LIMIT Error "restart-limit": "`restart_limit` belongs to a VM that is restarted";
     LIMIT_COUNTED Error "limit-counted": "a VM with an exit that has a `limit` keeps counters";

@@ -47,6 +47,18 @@ macro_rules! words {
     )*};
 }
 
+impl Device {
+    /// What a VM has that says nothing of `devices`.
+    pub const DEFAULT: &'static [Device] = &[
+        Device::Pic,
+        Device::Pit,
+        Device::Uart,
+        Device::Keyboard,
+        Device::Vga,
+        Device::Rtc,
+    ];
+}
+
 words! {
     /// A device that a VM sees.
     Device = "device" {
@@ -56,6 +68,8 @@ words! {
         Keyboard "keyboard" "the i8042 with a PS/2 keyboard";
         Vga "vga" "VGA text mode";
         Rtc "rtc" "the MC146818 clock and CMOS memory";
+        Lapic "lapic" "the local APIC of the CPU, with its timer; not by default";
+        Ioapic "ioapic" "an I/O APIC beside the local one; not by default";
     }
 
     /// What happens when a guest touches a port of a `[[vm.io]]` rule.

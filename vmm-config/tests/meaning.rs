@@ -8,7 +8,7 @@ use intercepts::vmcb::intercepts as is_intercepted;
 use intercepts::{ExitCode, Feature};
 use vmm_config::expand::Expanded;
 use vmm_config::lowered::{Handler, Owner, Vm};
-use vmm_config::words::{Device, IoAction, Test, Then, Word};
+use vmm_config::words::{Device, IoAction, Test, Then};
 use vmm_config::written::{Condition, Image};
 use vmm_config::{Handlers, Lowered, Source};
 
@@ -53,7 +53,7 @@ fn the_policy_of_the_workspace_is_good_and_boots_its_own_guest() {
         (&*vm.name, &vm.image, &*vm.cmdline),
         ("demo", &Image::Guest, "")
     );
-    assert_eq!(vm.devices, Device::ALL);
+    assert_eq!(vm.devices, Device::DEFAULT);
 }
 
 /// Every example that the workspace's policy has in comments works when it is uncommented.

@@ -4,7 +4,9 @@
 //! 64-bit code, and refuses all else. It reads bytes and nothing more: registers and memory are
 //! the caller's, and so are the checks that the CPU makes before it executes.
 
+pub mod access;
 mod address;
+pub mod arithmetic;
 pub mod glance;
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::harness::{Boot, Outcome, slow, trials};
 trials![
     grub_answers_a_command,
     linux_comes_to_a_prompt_answers_and_ends,
+    linux_takes_its_interrupts_from_the_apics,
 ];
 
 /// What takes minutes.
@@ -24,6 +25,9 @@ pub fn slow_trials() -> Vec<Trial> {
         linux_686_passes_its_self_test,
         linux_686_passes_its_self_test_under_shadow_paging,
         linux_passes_its_self_test_under_shadow_paging,
+        linux_passes_its_self_test_with_apics,
+        linux_passes_its_self_test_with_apics_under_shadow_paging,
+        linux_counts_by_the_apic_timer_without_deadlines,
         linux_686_pae_passes_its_self_test,
         linux_starts_in_long_mode,
         memtest_in_long_mode_finds_no_error,
@@ -164,6 +168,41 @@ fn linux_comes_to_a_prompt_answers_and_ends() {
         .args(["--type", "poweroff\n"])
         .run()
         .ends_with(0);
+}
+
+/// `/proc/interrupts` has the serial port on a pin of the I/O APIC, and the local timer's ticks.
+fn linux_takes_its_interrupts_from_the_apics() {
+    let outcome = Boot::policy(&policy("linux-apic"))
+        .within_seconds("300")
+        .args(["--expect", "linux# ", "--type", "cat /proc/interrupts\n"])
+        .args(["--expect", "linux# ", "--type", "poweroff\n"])
+        .run()
+        .ends_with(0);
+    let lines = outcome.lines_of("linux");
+    let counted = |name: &str, by: &str| {
+        let mut words = lines.iter().map(|line| line.split_whitespace());
+        let count = words.find_map(|mut words| {
+            let count = (words.next() == Some(name)).then(|| words.next())??;
+            words.any(|word| word == by).then(|| count.parse().ok())?
+        });
+        count.is_some_and(|count: u32| count > 0)
+    };
+    assert!(counted("4:", "IO-APIC"), "{lines:#?}");
+    assert!(counted("LOC:", "timer"), "{lines:#?}");
+}
+
+fn linux_passes_its_self_test_with_apics() {
+    linux(&policy("linux-apic"));
+}
+
+fn linux_passes_its_self_test_with_apics_under_shadow_paging() {
+    linux(&under_shadow_paging(&policy("linux-apic")));
+}
+
+/// The counter of the timer, which Linux measures by the interval timer first.
+fn linux_counts_by_the_apic_timer_without_deadlines() {
+    let hidden = "cpuid = { hide = [\"tsc-deadline\"] }\ninitrd ";
+    linux(&policy("linux-apic").replace("initrd ", hidden));
 }
 
 fn linux_passes_its_self_test() {

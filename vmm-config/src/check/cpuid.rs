@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use intercepts::{CPUID_FEATURES, ExitCode, Feature, Reliance, has_subleaves};
+use intercepts::{CPUID_FEATURES, CpuidFeature, ExitCode, Feature, Reliance, has_subleaves};
 
 use crate::finding::Findings;
 use crate::limits;
 use crate::lower::cpuid::{is_of_model, leaf_of, touched};
 use crate::resolve::Policy;
 use crate::rules;
-use crate::words::Flush;
+use crate::words::{Device, Flush};
 use crate::written::{CpuidChange, CpuidLeaf};
 
 /// A feature or register is given once.
@@ -69,7 +69,12 @@ pub(super) fn leaves_fit(policy: &Policy, found: &mut Findings<'_>) {
 
 /// What is shown needs nothing that the VMM does not keep.
 pub(super) fn shown_is_kept(policy: &Policy, found: &mut Findings<'_>) {
-    for change in policy.document.vms.iter().flat_map(|vm| &vm.cpuid) {
+    let changes = policy.document.vms.iter();
+    for (vm, change) in changes.flat_map(|vm| vm.cpuid.iter().map(move |change| (vm, change))) {
+        let is_kept = |feature: &CpuidFeature| {
+            let of_apic = ["apic", "tsc-deadline"].contains(&feature.name);
+            of_apic && vm.devices.contains(&Device::Lapic)
+        };
         let promise = match change.value {
             CpuidChange::ShowFeature(feature) => Some(feature),
             CpuidChange::ShowLeaf(leaf) => CPUID_FEATURES.iter().find(|feature| {
@@ -78,7 +83,9 @@ pub(super) fn shown_is_kept(policy: &Policy, found: &mut Findings<'_>) {
             }),
             _ => None,
         };
-        if let Some(feature) = promise.filter(|feature| feature.reliance == Reliance::State) {
+        if let Some(feature) =
+            promise.filter(|feature| feature.reliance == Reliance::State && !is_kept(feature))
+        {
             found
                 .add(
                     &rules::CPUID_UNKEPT,

@@ -39,6 +39,7 @@ const CHECKS: &[Check] = &[
     vms::shadow_paging_keeps_its_exits,
     vms::shadow_tables_are_for_shadow_paging,
     vms::shadow_tables_are_sensible,
+    vms::ioapic_has_an_apic,
     vms::one_starts,
     vms::limit_has_restarts,
     vms::limit_is_counted,

@@ -8,7 +8,7 @@ use crate::finding::Findings;
 use crate::limits;
 use crate::resolve::Policy;
 use crate::rules;
-use crate::words::{Counters, Restart, Then};
+use crate::words::{Counters, Device, Restart, Then};
 use crate::written::{Answer, File, Image};
 
 const KIB: u64 = 1 << 10;
@@ -163,6 +163,23 @@ pub(super) fn shadow_tables_are_for_shadow_paging(policy: &Policy, found: &mut F
                     format!("`{}` has nested paging", vm.name.value),
                 )
                 .help("add `npt = false`, or leave `shadow_tables` out");
+        }
+    }
+}
+
+/// An I/O APIC has a local APIC to send to.
+pub(super) fn ioapic_has_an_apic(policy: &Policy, found: &mut Findings<'_>) {
+    for vm in &policy.document.vms {
+        let has = |device| vm.devices.contains(&device);
+        let said = vm.said.get("devices");
+        if let Some(at) = said.filter(|_| has(Device::Ioapic) && !has(Device::Lapic)) {
+            found
+                .add(
+                    &rules::IOAPIC_ALONE,
+                    *at,
+                    format!("`{}` has an I/O APIC and no local one", vm.name.value),
+                )
+                .help("add `\"lapic\"`, or leave `\"ioapic\"` out");
         }
     }
 }

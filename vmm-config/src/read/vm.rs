@@ -58,7 +58,7 @@ impl Reader<'_, '_> {
             asid: None,
             npt: At::new(true, header),
             set: sets.len(),
-            devices: Device::ALL.to_vec(),
+            devices: Device::DEFAULT.to_vec(),
             halted: Halted::End,
             autostart: At::new(true, header),
             restart: Restart::Never,

@@ -163,7 +163,7 @@ impl Code<'_> {
     }
 
     /// The next `bytes` bytes (1, 2 or 4), sign-extended.
-    fn signed(&mut self, bytes: u32) -> Option<u64> {
+    pub(super) fn signed(&mut self, bytes: u32) -> Option<u64> {
         let mut value = 0;
         for shift in 0..bytes {
             value |= u64::from(self.byte()?) << (8 * shift);

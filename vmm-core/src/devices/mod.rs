@@ -1,4 +1,4 @@
-//! What a guest sees behind its I/O ports.
+//! What a guest sees behind its I/O ports, and behind the memory of its APICs.
 //!
 //! Each device is a model of its data sheet: plain state, bytes in, bytes out. Nothing here
 //! touches the machine, allocates or waits, so all of it runs in tests on the host. [`Devices`]
@@ -9,9 +9,13 @@
 #![forbid(unsafe_code)]
 
 mod i8042;
+pub mod ioapic;
+pub mod lapic;
+pub mod lines;
+mod memory;
 mod pic;
 mod pit;
-mod power;
+pub mod power;
 mod rtc;
 mod time;
 mod uart;
@@ -21,6 +25,9 @@ mod vga;
 mod tests;
 
 pub use i8042::I8042;
+use ioapic::IoApic;
+use lapic::LocalApic;
+use lines::line;
 pub use pic::Pic;
 pub use pit::{PIT_HZ, Pit};
 pub use power::Power;
@@ -45,6 +52,10 @@ bitflags::bitflags! {
         const VGA = 1 << 4;
         /// MC146818 and CMOS.
         const RTC = 1 << 5;
+        /// The local APIC of the CPU.
+        const LAPIC = 1 << 6;
+        /// An I/O APIC, beside a local one.
+        const IOAPIC = 1 << 7;
     }
 }
 
@@ -62,16 +73,6 @@ pub enum Effect {
     PowerOff,
     /// The VM resets itself.
     Reset,
-}
-
-/// The interrupt lines, by what drives them.
-mod line {
-    pub const PIT: u8 = 0;
-    pub const KEYBOARD: u8 = 1;
-    pub const UART: u8 = 4;
-    pub const RTC: u8 = 8;
-    /// ACPI's system control interrupt.
-    pub const POWER: u8 = 9;
 }
 
 /// Port of the timer's counter 0, whose output is its interrupt line.
@@ -100,6 +101,8 @@ enum Owner {
 #[derive(Clone, Debug)]
 pub struct Devices {
     set: DeviceSet,
+    /// Whether the 8259A alone are between the devices and the CPU.
+    has_lone_pic: bool,
     /// Interrupt controllers.
     pub pic: Pic,
     /// Interval timer.
@@ -113,6 +116,8 @@ pub struct Devices {
     /// Display registers.
     pub vga: Vga,
     power: Power,
+    lapic: LocalApic,
+    ioapic: IoApic,
     /// Whether the guest gets the timer's late ticks too.
     catches_up: bool,
     /// Ticks that came while the guest had not yet taken the one before.
@@ -127,6 +132,7 @@ impl Devices {
     pub fn new(set: DeviceSet, memory_bytes: u64, wall: UnixTime) -> Self {
         let mut devices = Self {
             set,
+            has_lone_pic: set & (DeviceSet::PIC | DeviceSet::LAPIC) == DeviceSet::PIC,
             pic: Pic::new(),
             pit: Pit::new(),
             uart: Uart::new(),
@@ -134,6 +140,8 @@ impl Devices {
             rtc: Rtc::new(memory_bytes, wall),
             vga: Vga::new(),
             power: Power::new(),
+            lapic: LocalApic::new(),
+            ioapic: IoApic::new(),
             catches_up: false,
             late_ticks: 0,
             deadline: GuestTime::MAX,
@@ -172,10 +180,11 @@ impl Devices {
         self.set.contains(device).then_some(owner)
     }
 
-    /// Whether `port` is one of the interrupt controllers' own (20h, 21h, A0h, A1h).
+    /// Whether `port` is one of the interrupt controllers' own (20h, 21h, A0h, A1h), and nothing
+    /// but they has to do with an access.
     #[inline(always)]
-    pub fn has_pic_at(&self, port: u16) -> bool {
-        port & 0xff7e == 0x20 && self.set.contains(DeviceSet::PIC)
+    pub fn has_lone_pic_at(&self, port: u16) -> bool {
+        port & 0xff7e == 0x20 && self.has_lone_pic
     }
 
     /// Whether [`read`](Self::read) and [`write`](Self::write) answer for `port`.
@@ -188,7 +197,11 @@ impl Devices {
     #[inline]
     pub fn read(&mut self, port: u16, now: impl FnOnce() -> GuestTime) -> Option<u8> {
         let value = match self.owner(port)? {
-            Owner::Pic => self.pic.read(port),
+            Owner::Pic => {
+                let value = self.pic.read(port);
+                self.pic_changed();
+                value
+            }
             Owner::Elcr => self.pic.read_elcr(port),
             Owner::Pit => {
                 let value = self.pit.read(port, now());
@@ -197,7 +210,7 @@ impl Devices {
             }
             Owner::Uart => {
                 let value = self.uart.read((port - COM1) as u8);
-                self.pic.set_line(line::UART, self.uart.irq());
+                self.follow_uart();
                 value
             }
             Owner::Keyboard => self.read_keyboard(port),
@@ -205,7 +218,7 @@ impl Devices {
             Owner::Rtc if port == 0x70 => 0xff,
             Owner::Rtc => {
                 let value = self.rtc.read(now);
-                self.pic.set_line(line::RTC, self.rtc.irq());
+                self.follow_rtc();
                 value
             }
             Owner::Vga => self.vga.read(port, now),
@@ -225,10 +238,12 @@ impl Devices {
         let effect = match self.owner(port)? {
             Owner::Pic => {
                 self.pic.write(port, value);
+                self.pic_changed();
                 Effect::None
             }
             Owner::Elcr => {
                 self.pic.write_elcr(port, value);
+                self.pic_changed();
                 Effect::None
             }
             Owner::Pit => {
@@ -241,7 +256,7 @@ impl Devices {
             }
             Owner::Uart => {
                 let sent = self.uart.write((port - COM1) as u8, value);
-                self.pic.set_line(line::UART, self.uart.irq());
+                self.follow_uart();
                 sent.map_or(Effect::None, Effect::Transmit)
             }
             Owner::Keyboard => self.write_keyboard(port, value),
@@ -259,7 +274,7 @@ impl Devices {
             }
             Owner::Power => {
                 let effect = self.power.write(port, value);
-                self.pic.set_line(line::POWER, self.power.irq());
+                self.follow_power();
                 effect
             }
         };
@@ -272,8 +287,8 @@ impl Devices {
         }
         let value = self.keyboard.read_data();
         // The line falls with the read, so that the next byte is an edge of its own.
-        self.pic.set_line(line::KEYBOARD, false);
-        self.pic.set_line(line::KEYBOARD, self.keyboard.irq());
+        self.set_line(line::KEYBOARD, false);
+        self.follow_keyboard();
         value
     }
 
@@ -283,7 +298,7 @@ impl Devices {
         } else {
             self.keyboard.write_command(value)
         };
-        self.pic.set_line(line::KEYBOARD, self.keyboard.irq());
+        self.follow_keyboard();
         if reset { Effect::Reset } else { Effect::None }
     }
 
@@ -293,6 +308,7 @@ impl Devices {
         if now >= self.deadline {
             self.pit.advance(now);
             self.rtc.advance(now);
+            self.lapic.advance(now);
             self.timers_changed();
         }
     }
@@ -304,26 +320,10 @@ impl Devices {
         (self.deadline < GuestTime::MAX).then_some(self.deadline)
     }
 
-    /// The CPU's INTR pin.
-    #[inline]
-    pub const fn interrupt_pending(&self) -> bool {
-        self.pic.interrupt_pending()
-    }
-
-    /// The CPU's acknowledge cycles: the vector to deliver.
-    pub fn acknowledge(&mut self) -> u8 {
-        let vector = self.pic.acknowledge();
-        if self.late_ticks > 0 && !self.pic.is_requested(line::PIT) {
-            self.late_ticks -= 1;
-            self.pic.pulse(line::PIT);
-        }
-        vector
-    }
-
     /// Somebody presses the power button. False if the guest does not listen for it.
     pub fn press_power_button(&mut self) -> bool {
         self.power.press();
-        self.pic.set_line(line::POWER, self.power.irq());
+        self.follow_power();
         self.power.irq() && self.set.contains(DeviceSet::PIC)
     }
 
@@ -333,7 +333,7 @@ impl Devices {
             return true;
         }
         let taken = self.uart.receive(byte);
-        self.pic.set_line(line::UART, self.uart.irq());
+        self.follow_uart();
         taken
     }
 
@@ -344,7 +344,7 @@ impl Devices {
             return true;
         }
         let taken = self.keyboard.key(set1);
-        self.pic.set_line(line::KEYBOARD, self.keyboard.irq());
+        self.follow_keyboard();
         taken
     }
 
@@ -366,35 +366,20 @@ impl Devices {
         }
     }
 
-    /// Raises the timer's line if its output has risen since the last time.
-    #[inline]
-    fn carry_ticks(&mut self) -> bool {
-        let edges = self.pit.take_edges();
-        if edges == 0 {
-            return false;
-        }
-        let is_late = self.pic.is_requested(line::PIT);
-        self.pic.pulse(line::PIT);
-        self.late_ticks = if self.catches_up && !self.pic.is_masked(line::PIT) {
-            let missed = edges - 1 + u64::from(is_late);
-            self.late_ticks.saturating_add(missed).min(MOST_LATE_TICKS)
-        } else {
-            0
-        };
-        true
-    }
-
     /// Brings the timers' lines and the deadline up to date.
     fn timers_changed(&mut self) {
         let mut deadline = GuestTime::MAX;
         if self.set.contains(DeviceSet::PIT) {
             self.carry_ticks();
-            self.pic.set_line(line::PIT, self.pit.irq());
+            self.follow_pit();
             deadline = self.pit.next_deadline().unwrap_or(deadline);
         }
         if self.set.contains(DeviceSet::RTC) {
-            self.pic.set_line(line::RTC, self.rtc.irq());
+            self.follow_rtc();
             deadline = deadline.min(self.rtc.next_deadline().unwrap_or(deadline));
+        }
+        if self.set.contains(DeviceSet::LAPIC) {
+            deadline = deadline.min(self.lapic.due());
         }
         self.deadline = deadline;
     }

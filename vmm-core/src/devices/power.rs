@@ -19,6 +19,19 @@ const A20: u8 = 1 << 1;
 
 /// The power button in the high bytes of PM1a's status and enable registers.
 const BUTTON: u8 = 1 << 0;
+/// What the enable register keeps beside it, so that a kernel finds what it wrote: the global lock
+/// in the low byte, sleep button and clock in the high one. None of them ever happens.
+const GLOBAL_LOCK: u8 = 1 << 5;
+const NEVER: u8 = 1 << 1 | 1 << 2;
+
+/// The first port of PM1a's event registers.
+pub const EVENT_PORT: u16 = 0x600;
+/// The port of its control register.
+pub const CONTROL_PORT: u16 = 0x604;
+/// The port of the reset control.
+pub const RESET_PORT: u16 = 0xcf9;
+/// What resets when it is written there.
+pub const RESET_VALUE: u8 = RESET_CPU | 1 << 1;
 
 /// PM1a control.
 const SLP_TYP: u16 = 7 << 10;
@@ -37,8 +50,8 @@ pub struct Power {
     pm1a: u16,
     /// The power button was pressed.
     pressed: bool,
-    /// The high byte of PM1a's enable register.
-    enabled: u8,
+    /// PM1a's enable register, low byte first.
+    enabled: [u8; 2],
     /// Letters of [`SHUTDOWN`] seen so far.
     letters: usize,
     port_92: u8,
@@ -51,7 +64,7 @@ impl Power {
         Self {
             pm1a: 0,
             pressed: false,
-            enabled: 0,
+            enabled: [0; 2],
             letters: 0,
             port_92: A20,
             reset_control: 0,
@@ -65,7 +78,7 @@ impl Power {
 
     /// The level of interrupt line 9.
     pub const fn irq(&self) -> bool {
-        self.pressed && self.enabled & BUTTON != 0
+        self.pressed && self.enabled[1] & BUTTON != 0
     }
 
     /// Reads one of the ports above; those that cannot be read float.
@@ -74,8 +87,9 @@ impl Power {
         match port {
             0x92 => self.port_92,
             0x601 if self.pressed => BUTTON,
-            0x603 => self.enabled,
-            0x600..=0x602 => 0,
+            0x602 => self.enabled[0],
+            0x603 => self.enabled[1],
+            0x600 | 0x601 => 0,
             0x604 => low,
             0x605 => high,
             0xcf9 => self.reset_control,
@@ -97,8 +111,12 @@ impl Power {
                 self.pressed &= value & BUTTON == 0;
                 Effect::None
             }
+            0x602 => {
+                self.enabled[0] = value & GLOBAL_LOCK;
+                Effect::None
+            }
             0x603 => {
-                self.enabled = value & BUTTON;
+                self.enabled[1] = value & (BUTTON | NEVER);
                 Effect::None
             }
             0x604 => self.control(u16::from_le_bytes([value, high])),
@@ -177,7 +195,7 @@ mod tests {
         power.press();
         assert_eq!((power.read(0x601), power.irq()), (BUTTON, false));
         assert_eq!(power.write(0x603, 0xff), Effect::None);
-        assert_eq!((power.read(0x603), power.irq()), (BUTTON, true));
+        assert_eq!((power.read(0x603), power.irq()), (BUTTON | NEVER, true));
         assert_eq!(power.write(0x601, 0xfe), Effect::None);
         assert!(power.irq(), "other bits clear nothing of it");
         assert_eq!(power.write(0x601, 0x01), Effect::None);

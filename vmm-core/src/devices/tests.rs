@@ -1,5 +1,8 @@
 //! The devices together: ports, lines, deadlines, and the laws that hold whatever a guest does.
 
+mod apics;
+mod lines;
+
 use super::*;
 use proptest::prelude::*;
 

@@ -28,8 +28,7 @@ const CR0_LMSW: u64 = 0xf;
 const CR4_PAE: u64 = cr4::PAE;
 const EFER_LME: u64 = efer::LME;
 const CS_L: u16 = 1 << 9;
-/// V_TPR in the virtual-interrupt field, and the part of it that CR8 is.
-const V_TPR: u64 = 0xff;
+/// What CR8 has bits for.
 const CR8: u64 = 0xf;
 
 /// CR4's bits, each with the bit of CPUID 0000_0001 EDX that offers it: TSD (TSC), DE, PSE,
@@ -147,7 +146,7 @@ fn move_from(vcpu: &mut Vcpu, cr: u8, gpr: u8) -> Result<(), Fault> {
         2 => save.cr2,
         3 => save.cr3,
         4 => save.cr4,
-        _ => vcpu.control().vintr & CR8,
+        _ => vcpu.cr8().into(),
     };
     let value = if is_64_bit(vcpu) {
         value
@@ -317,8 +316,7 @@ fn write_cr8(vcpu: &mut Vcpu, value: u64) -> Result<(), Fault> {
     if value & !CR8 != 0 {
         return Err(Fault::Protection);
     }
-    let vintr = &mut vcpu.control_mut().vintr;
-    *vintr = *vintr & !V_TPR | value;
+    vcpu.set_cr8(value as u8);
     Ok(())
 }
 

@@ -21,7 +21,7 @@ pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
         }
         FERR_FREEZE => {
             // The PC's wiring: FERR# is interrupt line 13 (APM 15.14.2).
-            vm.devices.pic.pulse(13);
+            vm.devices.pulse(13);
             offer(vcpu, vm);
             Outcome::Resume
         }
@@ -34,8 +34,12 @@ pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
 /// told when it can.
 #[inline(never)]
 pub fn offer(vcpu: &mut Vcpu, vm: &mut Vm) {
+    vm.devices.set_cr8(vcpu.cr8());
     // An instruction that is stepped over comes first; its end offers again.
     if !vm.devices.interrupt_pending() || vcpu.step.is_some() {
+        if let Some(class) = vm.devices.held_back_by_cr8() {
+            vcpu.ring_bell_above(class);
+        }
         return;
     }
     if vcpu.can_take_interrupt() {

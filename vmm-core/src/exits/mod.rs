@@ -21,6 +21,7 @@ pub mod invlpg;
 pub mod io;
 pub mod limit;
 pub mod log;
+pub mod mmio;
 pub mod monitor;
 pub mod msr;
 pub mod mwait;

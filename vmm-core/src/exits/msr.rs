@@ -17,6 +17,8 @@ use crate::vm::{How, Vcpu, Vm};
 use crate::warn;
 
 const TSC: u32 = Msr::TSC.number;
+const APIC_BASE: u32 = Msr::APIC_BASE.number;
+const TSC_DEADLINE: u32 = 0x6e0;
 const MICROCODE_LEVEL: u32 = 0x8b;
 const MCG_CAP: u32 = Msr::MCG_CAP.number;
 const PAT: u32 = Msr::PAT.number;
@@ -103,7 +105,12 @@ fn by_model(vcpu: &mut Vcpu, vm: &mut Vm, is_write: bool) -> Outcome {
         Some(()) => advance(vcpu, vm, is_write),
         None => refuse(vcpu, vm, msr, is_write),
     }
-    Outcome::Resume
+    // A timer has moved, or is off.
+    if is_write && matches!(msr, TSC_DEADLINE | APIC_BASE | TSC) {
+        Outcome::Leave
+    } else {
+        Outcome::Resume
+    }
 }
 
 /// Passes RDMSR (0F 32) or WRMSR (0F 30).
@@ -125,6 +132,8 @@ fn read(vcpu: &Vcpu, vm: &Vm, msr: u32) -> Option<u64> {
         EFER => Some(vcpu.save().efer & !EFER_SVME),
         TSC => Some(tsc::now().wrapping_add(vcpu.control().tsc_offset)),
         PAT => Some(vcpu.save().g_pat),
+        APIC_BASE => vm.devices.apic_base(),
+        TSC_DEADLINE => vm.devices.tsc_deadline(),
         // Kernels read these two before they look at CPUID; 0 is "nothing there".
         MICROCODE_LEVEL | MCG_CAP => Some(0),
         _ if is_carried(msr) => Some(instructions::rdmsr(msr)),
@@ -140,7 +149,8 @@ fn write(vcpu: &mut Vcpu, vm: &mut Vm, msr: u32, value: u64) -> Option<()> {
         EFER => write_efer(vcpu, vm, value),
         TSC => {
             vcpu.control_mut().tsc_offset = value.wrapping_sub(tsc::now());
-            Some(())
+            let deadline = vm.devices.tsc_deadline().filter(|deadline| *deadline != 0);
+            deadline.map_or(Some(()), |deadline| write_tsc_deadline(vcpu, vm, deadline))
         }
         PAT => {
             let is_legal = value
@@ -150,6 +160,8 @@ fn write(vcpu: &mut Vcpu, vm: &mut Vm, msr: u32, value: u64) -> Option<()> {
             is_legal.then(|| vcpu.save_mut().g_pat = value)
         }
         MICROCODE_LEVEL => Some(()),
+        APIC_BASE => vm.devices.write_apic_base(value),
+        TSC_DEADLINE => write_tsc_deadline(vcpu, vm, value),
         SYSCFG | HWCR | INTERRUPT_PENDING | DE_CFG if vm.cpuid.is_amd() => Some(()),
         _ if is_carried(msr) && is_canonical(value) => {
             instructions::wrmsr(msr, value);
@@ -162,6 +174,13 @@ fn write(vcpu: &mut Vcpu, vm: &mut Vm, msr: u32, value: u64) -> Option<()> {
         }
         _ => None,
     }
+}
+
+/// The local APIC's timer is to wait until the guest's TSC is at `value`.
+fn write_tsc_deadline(vcpu: &Vcpu, vm: &mut Vm, value: u64) -> Option<()> {
+    let guest_tsc = tsc::now().wrapping_add(vcpu.control().tsc_offset);
+    let due = vm.clock.in_ticks(value.saturating_sub(guest_tsc));
+    vm.devices.write_tsc_deadline(value, due)
 }
 
 /// EFER as the guest's CPU has it: bits that its CPUID offers, LME fixed while paging is on, and

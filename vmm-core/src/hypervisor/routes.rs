@@ -5,7 +5,6 @@
 //! answers blocks nobody else.
 
 use super::Guest;
-use crate::devices;
 use crate::host::irq::{self, LineSet};
 use crate::host::isa::IsaLines;
 use crate::policy::{Route, RouteTo};
@@ -85,9 +84,7 @@ impl Routes {
             let told = &mut self.told[usize::from(line)];
             let vm = guests.get_mut(owner).and_then(|guest| guest.vm());
             if let (None, Some(vm)) = (*told, vm) {
-                let pic = &mut vm.devices.pic;
-                pic.take_accepted(line);
-                pic.pulse(line);
+                vm.devices.raise_routed(line);
                 *told = Some(owner);
                 all_told.insert(owner);
             }
@@ -107,7 +104,7 @@ impl Routes {
             };
             let vm = guests.get_mut(told).and_then(|guest| guest.vm());
             let is_over = vm.is_none_or(|vm| {
-                let is_over = is_done_with(&mut vm.devices.pic, line);
+                let is_over = vm.devices.is_done_with(line);
                 vm.awaits_end_of_interrupt |= !is_over;
                 is_over
             });
@@ -116,90 +113,5 @@ impl Routes {
                 self.waiting.0 &= !(1 << line);
             }
         }
-    }
-}
-
-/// Whether the guest has taken and ended the interrupt of `line`, or has forgotten it by setting
-/// up its controller anew. A line that it has level-triggered asks until it was taken.
-fn is_done_with(pic: &mut devices::Pic, line: u8) -> bool {
-    if pic.take_accepted(line) {
-        pic.set_line(line, false);
-    }
-    !pic.is_requested(line) && !pic.is_in_service(line)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::devices::Pic;
-
-    const LINE: u8 = 11;
-
-    /// The guest's controllers after their set-up, with `LINE` open, and level-triggered if so.
-    fn set_up(level: bool) -> Pic {
-        let mut pic = Pic::new();
-        for (port, values) in [
-            (0x20, [0x11].as_slice()),
-            (0x21, &[0x20, 4, 1, 0xfb]),
-            (0xa0, &[0x11]),
-            (0xa1, &[0x28, 2, 1, 0xf7]),
-        ] {
-            values.iter().for_each(|value| pic.write(port, *value));
-        }
-        if level {
-            pic.write_elcr(0x4d1, 1 << (LINE - 8));
-        }
-        pic
-    }
-
-    fn end(pic: &mut Pic) {
-        pic.write(0xa0, 0x20);
-        pic.write(0x20, 0x20);
-    }
-
-    #[test]
-    fn a_line_is_done_with_once_its_interrupt_was_taken_and_ended() {
-        for level in [false, true] {
-            let mut pic = set_up(level);
-            pic.pulse(LINE);
-            assert!(!is_done_with(&mut pic, LINE), "requested");
-            assert_eq!(pic.acknowledge(), 0x28 + LINE - 8);
-            assert!(!is_done_with(&mut pic, LINE), "in service");
-            end(&mut pic);
-            assert!(is_done_with(&mut pic, LINE), "level: {level}");
-            assert!(!pic.interrupt_pending());
-        }
-    }
-
-    #[test]
-    fn a_level_that_was_taken_and_ended_between_two_looks_is_done_with() {
-        let mut pic = set_up(true);
-        pic.pulse(LINE);
-        pic.acknowledge();
-        end(&mut pic);
-        assert!(pic.interrupt_pending(), "nobody has lowered the line yet");
-        assert!(is_done_with(&mut pic, LINE));
-        assert!(!pic.interrupt_pending());
-    }
-
-    #[test]
-    fn a_line_that_the_guest_masks_waits() {
-        let mut pic = set_up(true);
-        pic.write(0xa1, 0xff);
-        pic.pulse(LINE);
-        for _ in 0..10 {
-            assert!(!is_done_with(&mut pic, LINE));
-        }
-        pic.write(0xa1, 0xf7);
-        assert!(pic.interrupt_pending());
-    }
-
-    #[test]
-    fn a_guest_that_sets_up_its_controller_anew_has_forgotten_the_interrupt() {
-        let mut pic = set_up(false);
-        pic.pulse(LINE);
-        pic.acknowledge();
-        pic.write(0xa0, 0x11);
-        assert!(is_done_with(&mut pic, LINE));
     }
 }

@@ -31,6 +31,12 @@ impl GuestClock {
         GuestTime(self.tsc.ns(ticks.wrapping_sub(self.started)))
     }
 
+    /// Guest time once `ticks` of the TSC have passed from now, and not before.
+    pub fn in_ticks(&self, ticks: u64) -> GuestTime {
+        // A conversion may be short by what is left of its last nanosecond.
+        self.now().after(self.tsc.ns(ticks)).after(1)
+    }
+
     /// Leaves out the last `ticks` of the TSC: the VM was paused.
     pub fn leave_out(&mut self, ticks: u64) {
         self.started = self.started.wrapping_add(ticks);

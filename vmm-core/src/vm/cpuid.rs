@@ -1,6 +1,6 @@
 //! What a guest's CPU claims to be: the CPUID model `minimal`, and the changes of a policy.
 //!
-//! `minimal` promises only what the VMM keeps: no APIC, x2APIC, XSAVE, AVX, MTRR, PAT, MCA, MONITOR
+//! `minimal` promises only what the VMM keeps: no APIC where there is none, x2APIC, XSAVE, AVX, MTRR, PAT, MCA, MONITOR
 //! or SVM. What the host itself lacks is not promised either.
 
 mod models;
@@ -19,13 +19,15 @@ pub struct CpuidModel {
     /// Leaves 0 and 1, leaves 8000_0000h to 8000_0008h, and the zeroes of all others.
     leaves: [Leaf; STANDARD + EXTENDED + 1],
     /// Leaves that the policy adds, by leaf and subleaf.
-    added: Vec<((u32, u32), Leaf), { MAX_ADDED + OF_HOST }>,
+    added: Vec<((u32, u32), Leaf), { MAX_ADDED + OF_HOST + OF_APIC }>,
 }
 
 /// As many leaves as a policy may add to the model.
 pub const MAX_ADDED: usize = 16;
 /// Leaves that the model `host` adds itself.
 const OF_HOST: usize = 1;
+/// Leaves that a local APIC adds.
+const OF_APIC: usize = 1;
 
 const STANDARD: usize = 2;
 const EXTENDED: usize = 9;
@@ -104,6 +106,25 @@ impl CpuidModel {
             ],
             added: Vec::new(),
         }
+    }
+
+    /// The model of a CPU with a local APIC, whose timer runs while the CPU waits and, if the CPU
+    /// has a TSC, knows its deadlines.
+    pub fn show_apic(&mut self) {
+        const APIC: u32 = 1 << 9;
+        const TSC: u32 = 1 << 4;
+        const TSC_DEADLINE: u32 = 1 << 24;
+        const POWER: u32 = 6;
+        const TIMER_ALWAYS_RUNS: u32 = 1 << 2;
+        self.change(1, |[eax, ebx, ecx, edx]| {
+            let deadline = if edx & TSC != 0 { TSC_DEADLINE } else { 0 };
+            [eax, ebx, ecx | deadline, edx | APIC]
+        });
+        self.change(0x8000_0001, |[eax, ebx, ecx, edx]| {
+            [eax, ebx, ecx, edx | APIC]
+        });
+        let [eax, ebx, ecx, edx] = self.added(POWER, 0).unwrap_or_default();
+        self.add((POWER, 0), [eax | TIMER_ALWAYS_RUNS, ebx, ecx, edx]);
     }
 
     /// The model as a policy changes it, on a host that answers a leaf and a subleaf of CPUID

@@ -8,7 +8,7 @@ use intercepts::vmcb::{Control, validate};
 use ledger::Book;
 
 use crate::addr::{HUGE_PAGE, Hpa, LARGE_PAGE, PAGE};
-use crate::devices::{Devices, UnixTime};
+use crate::devices::{DeviceSet, Devices, UnixTime};
 use crate::exits;
 use crate::host::frames::Frames;
 use crate::host::tsc::Tsc;
@@ -108,7 +108,7 @@ pub fn create(
             memory,
             devices: Devices::new(policy.devices, policy.memory, around.wall)
                 .catching_up(policy.ticks == Ticks::CatchUp),
-            cpuid: CpuidModel::new(policy.cpu, around.cpuid).with(policy.cpuid, around.cpuid),
+            cpuid: cpuid_of(policy, around.cpuid),
             clock: GuestClock::start(around.tsc),
             stats: Stats::new(around.books),
             denials: Denials::default(),
@@ -160,6 +160,10 @@ pub fn create(
             ),
         );
     }
+    if policy.devices.contains(DeviceSet::LAPIC) {
+        // A policy's smallest memory reaches so far.
+        let _ = loader::acpi::write(&mut vm.memory, policy.devices);
+    }
     if !policy.npt
         && let Err(too_little) = put_on_shadow_tables(instance, around.frames)
     {
@@ -168,6 +172,15 @@ pub fn create(
         return Err(too_little);
     }
     Ok(instance)
+}
+
+/// What CPUID tells the VM.
+fn cpuid_of(policy: &VmPolicy, host: fn(u32, u32) -> [u32; 4]) -> CpuidModel {
+    let mut model = CpuidModel::new(policy.cpu, host);
+    if policy.devices.contains(DeviceSet::LAPIC) {
+        model.show_apic();
+    }
+    model.with(policy.cpuid, host)
 }
 
 /// Gives a VM that has not run yet its shadow page tables.

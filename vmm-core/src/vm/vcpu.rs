@@ -58,6 +58,9 @@ pub const DR6_BREAKPOINTS: u64 = 0xf;
 /// DR6.BS: #DB by single-stepping.
 pub const DR6_BS: u64 = dr6::BS;
 
+/// The part of V_TPR that CR8 is.
+const CR8: u64 = 0xf;
+
 /// Descriptor attributes as the VMCB packs them.
 const ATTRIBUTE_L: u16 = 1 << 9;
 const ATTRIBUTE_DB: u16 = 1 << 10;
@@ -372,7 +375,12 @@ impl Vcpu {
 
     /// The RIP behind `instruction`, which is at RIP.
     pub fn behind(&self, instruction: &Instruction) -> u64 {
-        let next = self.save().rip.wrapping_add(instruction.length.into());
+        self.behind_by(instruction.length)
+    }
+
+    /// The RIP behind an instruction of `length` bytes, which is at RIP.
+    pub fn behind_by(&self, length: u8) -> u64 {
+        let next = self.save().rip.wrapping_add(length.into());
         match self.code_size() {
             CodeSize::Bits64 => next,
             CodeSize::Bits16 | CodeSize::Bits32 => next & 0xffff_ffff,
@@ -477,6 +485,29 @@ impl Vcpu {
     pub fn ring_bell(&mut self) {
         self.vmcb.control.clean &= !clean::TPR;
         self.vmcb.control.vintr |= vintr::V_IRQ | vintr::V_INTR_PRIO | vintr::V_IGN_TPR;
+    }
+
+    /// The same, but only once CR8 is below `class`, 1 to 15.
+    pub fn ring_bell_above(&mut self, class: u8) {
+        self.vmcb.control.clean &= !clean::TPR;
+        let vintr = &mut self.vmcb.control.vintr;
+        *vintr &= !(vintr::V_INTR_PRIO | vintr::V_IGN_TPR);
+        *vintr |= vintr::V_IRQ | u64::from(class & 15) << vintr::V_INTR_PRIO.trailing_zeros();
+    }
+
+    /// CR8, the guest's task priority (APM 15.21.2).
+    #[inline]
+    pub fn cr8(&self) -> u8 {
+        (self.vmcb.control.vintr & CR8) as u8
+    }
+
+    /// Sets CR8, of which there are four bits.
+    pub fn set_cr8(&mut self, value: u8) {
+        if value != self.cr8() {
+            self.vmcb.control.clean &= !clean::TPR;
+            let vintr = &mut self.vmcb.control.vintr;
+            *vintr = *vintr & !vintr::V_TPR | u64::from(value) & CR8;
+        }
     }
 
     /// Takes back [`Vcpu::ring_bell`].

@@ -15,7 +15,7 @@ use crate::warn;
 /// Performs the port access on the VM's devices, or as the policy's rules say.
 pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
     let info = IoioInfo(vcpu.control().exit_info1);
-    if info.is_single_byte() && vm.devices.has_pic_at(info.port()) {
+    if info.is_single_byte() && vm.devices.has_lone_pic_at(info.port()) {
         pic(vcpu, vm, info)
     } else if info.is_string() {
         string::emulate(vcpu, vm, info)
@@ -32,7 +32,7 @@ fn pic(vcpu: &mut Vcpu, vm: &mut Vm, info: IoioInfo) -> Outcome {
         let value = vm.devices.pic.read(info.port());
         let rax = vcpu.save().rax;
         vcpu.set_rax(merge(rax, value.into(), 1));
-        complete(vcpu, vm)
+        complete_pic(vcpu, vm)
     } else if info.port() & 1 != 0 {
         write_pic_mask(vcpu, vm, info.port())
     } else {
@@ -43,13 +43,13 @@ fn pic(vcpu: &mut Vcpu, vm: &mut Vm, info: IoioInfo) -> Outcome {
 #[inline(never)]
 fn write_pic_mask(vcpu: &mut Vcpu, vm: &mut Vm, port: u16) -> Outcome {
     vm.devices.pic.write_odd(port, vcpu.save().rax as u8);
-    complete(vcpu, vm)
+    complete_pic(vcpu, vm)
 }
 
 #[inline(never)]
 fn write_pic_command(vcpu: &mut Vcpu, vm: &mut Vm, port: u16) -> Outcome {
     vm.devices.pic.write_even(port, vcpu.save().rax as u8);
-    complete(vcpu, vm);
+    complete_pic(vcpu, vm);
     if vm.awaits_end_of_interrupt {
         Outcome::Leave
     } else {
@@ -87,6 +87,17 @@ fn complete(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
     let next = vcpu.control().exit_info2;
     vcpu.complete_at(next);
     if vm.devices.interrupt_pending() {
+        interrupt::offer(vcpu, vm);
+    }
+    Outcome::Resume
+}
+
+/// The same where the interrupt controllers are all that could have one.
+#[inline(always)]
+fn complete_pic(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
+    let next = vcpu.control().exit_info2;
+    vcpu.complete_at(next);
+    if vm.devices.pic.interrupt_pending() {
         interrupt::offer(vcpu, vm);
     }
     Outcome::Resume

@@ -3,6 +3,7 @@
 //! [`Protocol::of`] tells by the file alone what kind of kernel it is; a folder or file here
 //! knows how each kind is started. Whatever is wrong with a file is said, and nothing is guessed.
 
+pub mod acpi;
 mod coreboot;
 mod elf;
 mod entry;
