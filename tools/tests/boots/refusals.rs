@@ -11,13 +11,25 @@ use crate::register_browser::{assert_read_alike, page};
 trials![
     a_vmcb_that_the_cpu_refuses_is_dumped_and_its_field_named,
     a_vmcb_that_the_vmm_refuses_is_dumped_and_its_field_named,
+    a_vmcb_that_is_unfit_after_a_write_of_a_control_register_is_dumped,
 ];
 
 /// Boots with `bytes` written at `offset` into an argument of this function, once.
 fn boot_spoilt(function: &str, argument: Argument, offset: u64, bytes: &'static [u8]) -> Outcome {
+    boot_policy_spoilt(POLICY, function, argument, offset, bytes)
+}
+
+/// The same under this policy.
+fn boot_policy_spoilt(
+    policy: &str,
+    function: &str,
+    argument: Argument,
+    offset: u64,
+    bytes: &'static [u8],
+) -> Outcome {
     let gdb = gdb::Stub::new();
     let stub = gdb.argument();
-    let boot = Boot::policy(POLICY);
+    let boot = Boot::policy(policy);
     let address = boot.symbol(function);
     let debugger =
         std::thread::spawn(move || gdb.write_into(argument, address.into(), offset, bytes));
@@ -59,7 +71,32 @@ fn a_vmcb_that_the_cpu_refuses_is_dumped_and_its_field_named() {
     let mut browser = Browser::open(page());
     assert_read_alike(&mut browser, &log);
     let shown = browser.text("document.getElementById('decoded').innerText");
-    assert!(shown.contains("VMEXIT_INVALID"), "{shown}");
+    for part in ["VMEXIT_INVALID", "what VMRUN demands"] {
+        assert!(shown.contains(part), "no {part:?} in\n{shown}");
+    }
+}
+
+/// S_CET is a field that neither the guest nor QEMU, which has no shadow stacks, writes or checks.
+fn a_vmcb_that_is_unfit_after_a_write_of_a_control_register_is_dumped() {
+    const S_CET: u64 = 0x5e0;
+    let watched = format!("{POLICY}\n[set.paging]\ncr0.write = \"count\"\n").replace(
+        "intercepts = \"base\"",
+        "intercepts = [\"base\", \"paging\"]",
+    );
+    let outcome = boot_policy_spoilt(
+        &watched,
+        "svm_run_counted_0",
+        Argument::First,
+        S_CET,
+        &[0, 1, 0, 0, 0, 0, 0, 0],
+    )
+    .shows("its control registers are not what VMRUN takes: s_cet (S_CET's reserved bits must be 0")
+    .shows("demo: vmcb+5e0:");
+    let text = decoded(&outcome.lines.join("\n"));
+    assert!(
+        text.contains("VMRUN would refuse this VMCB: s_cet"),
+        "{text}"
+    );
 }
 
 fn a_vmcb_that_the_vmm_refuses_is_dumped_and_its_field_named() {

@@ -53,6 +53,10 @@ function decodeView() {
     try {
       const vmcb = readDump(box.value);
       out.append(...decodedFields(vmcb).flat(Infinity));
+      if (exitOf(vmcb)?.name === "invalid") {
+        out.append(h("p", null, "VMRUN refused this VMCB: hold it against ", link("#demands", "what VMRUN demands"),
+          ", or have the field named by ", code("cargo vmcb-docs --decode FILE"), "."));
+      }
     } catch (error) {
       out.append(h("p", { class: "wrong" }, error.message));
     }
@@ -66,10 +70,12 @@ function decodedFields(vmcb) {
     if (field.bytes > 16) return [offsetName(field.offset), link(`#f/${field.name}`, field.name), `${used(vmcb, field)} bytes are not 0`, ""];
     const value = fieldOf(vmcb, field);
     return [offsetName(field.offset), link(`#f/${field.name}`, field.name), code(hex(value, field.bytes)),
-      field.name === "exit_code" ? exitLink(vmcb) : h("ul", null, words(bitsIn(vmcb, field), field.bytes, value).map((word) => h("li", null, word)))];
+      field.name === "exit_code" ? exitLink(vmcb) : list(words(bitsIn(vmcb, field), field.bytes, value))];
   });
   return [table(["Offset", "Field", "Value", "In words"], rows)];
 }
+
+const list = (lines) => (lines.length ? h("ul", null, lines.map((line) => h("li", null, line))) : "");
 
 const used = (vmcb, field) => vmcb.subarray(field.offset, field.offset + field.bytes).filter((byte) => byte !== 0).length;
 
