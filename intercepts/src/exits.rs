@@ -184,8 +184,10 @@ exits! {
     Msr = 0x07c => mapped("msr", "VMEXIT_MSR", 28, "msr", Denial::Gp).opcode(2)
         .trigger("RDMSR or WRMSR of a register whose bit is set in the MSR permission map")
         .infos("0 for RDMSR, 1 for WRMSR", UNDEFINED).section("15.11");
-    TaskSwitch = 0x07d => event("task-switch", "VMEXIT_TASK_SWITCH", MISC1, 29, "stop")
-        .fits(Actions::STOP).floor(Action::Stop).trigger("a hardware task switch")
+    TaskSwitch = 0x07d => emulated("task-switch", "VMEXIT_TASK_SWITCH", MISC1, 29, "task")
+        .floor(Action::Emulate).denies(Denial::None)
+        .fits(Actions::EMULATE.union(Actions::COUNT).union(Actions::LOG).union(Actions::STOP))
+        .trigger("a hardware task switch: JMP, CALL, IRET, or an event through a task gate")
         .infos("selector of the new TSS", "what caused it, its error code, and EFLAGS.RF")
         .section("15.14.1");
     FerrFreeze = 0x07e => event("ferr-freeze", "VMEXIT_FERR_FREEZE", MISC1, 30, "interrupt")

@@ -45,6 +45,8 @@ pub enum Operation {
     Int3,
     Into,
     Icebp,
+    CallFar,
+    JmpFar,
     Pushf,
     Popf,
     Iret,
@@ -216,6 +218,7 @@ impl Code<'_> {
             0x90 if self.prefixes.repeat == Some(0xf3) && self.prefixes.rex_b() == 0 => {
                 Operation::Pause
             }
+            0x9a if self.size != CodeSize::Bits64 => self.far_pointer(Operation::CallFar)?,
             0x9c => Operation::Pushf,
             0x9d => Operation::Popf,
             0xcc => Operation::Int3,
@@ -224,12 +227,26 @@ impl Code<'_> {
             0xcf => Operation::Iret,
             0xe4 | 0xe5 => Operation::In(Port::Immediate(self.byte()?)),
             0xe6 | 0xe7 => Operation::Out(Port::Immediate(self.byte()?)),
+            0xea if self.size != CodeSize::Bits64 => self.far_pointer(Operation::JmpFar)?,
             0xec | 0xed => Operation::In(Port::Dx),
             0xee | 0xef => Operation::Out(Port::Dx),
             0xf1 => Operation::Icebp,
             0xf4 => Operation::Hlt,
+            0xff => match self.modrm()? {
+                (3, Place::Memory(_)) => Operation::CallFar,
+                (5, Place::Memory(_)) => Operation::JmpFar,
+                _ => return None,
+            },
             _ => return None,
         })
+    }
+
+    /// A selector and an offset of operand size follow, which the CPU has read already.
+    fn far_pointer(&mut self, operation: Operation) -> Option<Operation> {
+        for _ in 0..self.prefixes.operand_bytes(self.size) + 2 {
+            self.byte()?;
+        }
+        Some(operation)
     }
 
     /// The opcodes that begin with 0Fh.

@@ -47,6 +47,8 @@ fn mnemonic(operation: Operation) -> Mnemonic {
         Operation::Int3 => Mnemonic::Int3,
         Operation::Into => Mnemonic::Into,
         Operation::Icebp => Mnemonic::Int1,
+        Operation::CallFar => Mnemonic::Call,
+        Operation::JmpFar => Mnemonic::Jmp,
         Operation::Sgdt(_) => Mnemonic::Sgdt,
         Operation::Sidt(_) => Mnemonic::Sidt,
         Operation::Lgdt(_) => Mnemonic::Lgdt,
@@ -92,6 +94,12 @@ fn is_ours(iced: &Iced) -> bool {
                 | Code::Mov_dr_r32
                 | Code::Mov_dr_r64
         ),
+        Mnemonic::Call | Mnemonic::Jmp => {
+            iced.is_call_far()
+                || iced.is_call_far_indirect()
+                || iced.is_jmp_far()
+                || iced.is_jmp_far_indirect()
+        }
         Mnemonic::Clts
         | Mnemonic::Lmsw
         | Mnemonic::Smsw
@@ -270,8 +278,8 @@ fn likely() -> impl Strategy<Value = Vec<u8>> {
         0x48, 0x4f,
     ]);
     let one = select(vec![
-        0x6c_u8, 0x6d, 0x6e, 0x6f, 0x90, 0x9c, 0x9d, 0xcc, 0xcd, 0xce, 0xcf, 0xe4, 0xe5, 0xe6,
-        0xe7, 0xec, 0xed, 0xee, 0xef, 0xf1, 0xf4,
+        0x6c_u8, 0x6d, 0x6e, 0x6f, 0x90, 0x9a, 0x9c, 0x9d, 0xcc, 0xcd, 0xce, 0xcf, 0xe4, 0xe5,
+        0xe6, 0xe7, 0xea, 0xec, 0xed, 0xee, 0xef, 0xf1, 0xf4, 0xff,
     ])
     .prop_map(|byte| vec![byte]);
     let two = select(vec![

@@ -2,7 +2,7 @@
 
 use intercepts::{Event, EventKind, ExitCode};
 
-use super::{Outcome, delivery};
+use super::{Outcome, debug, delivery};
 use crate::vm::vcpu::DR6_BREAKPOINTS;
 use crate::vm::{How, Vcpu, Vm};
 
@@ -84,6 +84,7 @@ pub fn reflect(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
                 vcpu.set_cr2(address);
             }
             if vector == DB {
+                debug::complete_cause(vcpu, vm);
                 vcpu.breakpoints_told |= vcpu.save().dr6 & DR6_BREAKPOINTS;
             }
             if vector == BP || vector == OF {

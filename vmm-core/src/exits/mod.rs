@@ -8,6 +8,7 @@
 pub mod cache;
 pub mod cpuid;
 pub mod cr;
+mod debug;
 pub mod delivery;
 pub mod deny;
 pub mod dr;
@@ -32,6 +33,7 @@ pub mod step;
 pub mod stop;
 pub mod svm;
 pub mod swint;
+pub mod task;
 pub mod tsc;
 pub mod unexpected;
 pub mod vmmcall;

@@ -9,7 +9,7 @@
 use intercepts::ExitCode;
 use intercepts::vmcb::set_intercept;
 
-use super::{Outcome, interrupt, pass_on};
+use super::{Outcome, debug, interrupt, pass_on};
 use crate::decode::Segment;
 use crate::policy::Dispatch;
 use crate::vm::operand;
@@ -68,6 +68,9 @@ fn stepping(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
     const NMI: u64 = ExitCode::Nmi as u64;
     const SMI: u64 = ExitCode::Smi as u64;
     let code = vcpu.control().exit_code;
+    if code == DB {
+        debug::complete_cause(vcpu, vm);
+    }
     match code {
         // The host's interrupts come before the instruction, which is still to be executed.
         INTR | NMI | SMI => vm.policy.dispatch.handler(code)(vcpu, vm),
@@ -107,7 +110,8 @@ fn completed(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
         vcpu.breakpoints_told = told;
     }
     let save = vcpu.save_mut();
-    let hit = save.dr6 & data_breakpoints(save.dr7) & !told;
+    // One on execution is of the instruction to come, which raises it by itself.
+    let hit = save.dr6 & debug::data_breakpoints(save.dr7) & !told;
     if step.trap_flag == 0 && hit == 0 {
         save.dr6 = step.dr6;
         vm.stats.forgive();
@@ -136,20 +140,6 @@ fn interrupted(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
 fn restore_trap_flag(vcpu: &mut Vcpu, step: Step) {
     let rflags = &mut vcpu.save_mut().rflags;
     *rflags = *rflags & !RFLAGS_TF | step.trap_flag;
-}
-
-/// A bit for each breakpoint on data that DR7 arms. One on execution is of the instruction to
-/// come, which raises it by itself.
-fn data_breakpoints(dr7: u64) -> u64 {
-    const WRITES: u64 = 0b01;
-    const READS_AND_WRITES: u64 = 0b11;
-    (0..4)
-        .filter(|number| {
-            let is_armed = dr7 >> (2 * number) & 0b11 != 0;
-            let kind = dr7 >> (16 + 4 * number) & 0b11;
-            is_armed && matches!(kind, WRITES | READS_AND_WRITES)
-        })
-        .fold(0, |bits, number| bits | 1 << number)
 }
 
 fn is_debug_register_write(code: ExitCode) -> bool {

@@ -15,6 +15,7 @@ mod registers;
 mod rules;
 mod shadow_paging;
 mod stepping;
+mod task_switches;
 mod waiting;
 
 use intercepts::vmcb::control::{shadow, vintr};

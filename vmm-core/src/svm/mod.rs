@@ -1,5 +1,6 @@
 //! The CPU's side of virtualisation: what it offers, the world switch, nested paging.
 
+pub mod carried;
 pub mod debug_registers;
 pub mod features;
 pub mod floor;

@@ -7,6 +7,7 @@ pub mod create;
 pub mod denials;
 pub mod fault;
 pub mod line;
+pub mod linear;
 pub mod loader;
 pub mod marker;
 pub mod memory;

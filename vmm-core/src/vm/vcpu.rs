@@ -267,7 +267,7 @@ impl Vcpu {
 
     /// The linear address of the current instruction.
     #[inline]
-    fn linear_rip(&self) -> u64 {
+    pub(crate) fn linear_rip(&self) -> u64 {
         let save = self.save();
         if save.efer & walk::EFER_LMA != 0 && save.cs.attributes & ATTRIBUTE_L != 0 {
             save.rip

@@ -67,3 +67,30 @@ fn an_exception_that_the_policy_gives_combines_like_the_cpus_own() {
     assert_eq!(given(gp), (df, None));
     assert_eq!(given(df).1, Some(How::Crashed));
 }
+
+/// QUIRK: Bochs 2.7 takes the exit before it writes DR6.
+#[test]
+fn a_debug_exception_without_a_cause_gets_one() {
+    const DR6_QUIET: u64 = 0xffff_0ff0;
+    // TF, a breakpoint on writing, ICEBP under such a breakpoint.
+    let cases = [
+        (0x102, 0x400, 0x90, 0x4000),
+        (2, 0x400 | 1 << 2 | 1 << 20, 0x90, 2),
+        (2, 0x400 | 1 << 2 | 1 << 20, 0xf1, 0),
+        (2, 0x400, 0x90, 0),
+    ];
+    for (rflags, dr7, byte, cause) in cases {
+        let mut instance = guest(&QUIET, &[byte, 0x90]);
+        let Instance { vcpu, vm } = &mut instance;
+        let save = vcpu.save_mut();
+        (save.dr6, save.dr7, save.rflags, save.rip) = (DR6_QUIET, dr7, rflags, CODE + 1);
+        vcpu.control_mut().exit_code = ExitCode::ExceptionDb as u64;
+        exception::reflect(vcpu, vm);
+        assert_eq!(
+            vcpu.save().dr6,
+            DR6_QUIET | cause,
+            "{rflags:x} {dr7:x} {byte:x}"
+        );
+        assert_eq!(vcpu.control().event_injection, Event::exception(1));
+    }
+}

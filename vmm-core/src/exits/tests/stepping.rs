@@ -353,3 +353,15 @@ mod software {
         assert_eq!(instance.vcpu.save().dr6, DR6_QUIET);
     }
 }
+
+/// QUIRK: Bochs 2.7 takes the exit for #DB without a cause in DR6.
+#[test]
+fn a_step_ends_where_dr6_does_not_say_so_too() {
+    let mut instance = counted(&[0x0f, 0x01, 0x00]);
+    exit(&mut instance, ExitCode::GdtrRead);
+    instance.vcpu.save_mut().rip += 3;
+    exit(&mut instance, ExitCode::ExceptionDb);
+    assert!(instance.vcpu.step.is_none());
+    assert!(!instance.vcpu.control().event_injection.is_valid());
+    assert_eq!(instance.vcpu.save().dr6, DR6_QUIET);
+}
