@@ -61,7 +61,7 @@ pub(super) fn perform(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
     let outcome = match switched {
         Ok(()) => Outcome::Resume,
         Err(Fault::Page(PageFault { linear, error })) => {
-            vcpu.save_mut().cr2 = linear;
+            vcpu.set_cr2(linear);
             exception::raise(vcpu, vm, PF, Some(error))
         }
         Err(Fault::Selector(vector, error)) => {
