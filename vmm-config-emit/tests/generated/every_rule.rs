@@ -143,7 +143,7 @@ mod policy {
         .with(ExitCode::Invlpga, exits::deny::ud)
         .with(ExitCode::Ioio, vm0_ioio)
         .with(ExitCode::Msr, vm0_msr)
-        .with(ExitCode::TaskSwitch, exits::stop::stop)
+        .with(ExitCode::TaskSwitch, exits::task::emulate)
         .with(ExitCode::FerrFreeze, exits::interrupt::emulate)
         .with(ExitCode::Shutdown, exits::stop::stop)
         .with(ExitCode::Vmrun, exits::deny::ud)

@@ -1,11 +1,13 @@
 //! Why #DB came, where the CPU leaves that out of DR6 (APM 13.1.1.3).
 
+use intercepts::vmcb::registers::dr6;
+
 use crate::svm::debug_registers::DebugRegisters;
 use crate::vm::vcpu::{DR6_BREAKPOINTS, DR6_BS, RFLAGS_TF};
 use crate::vm::{Vcpu, Vm, walk};
 
-/// DR6: BD, BS and BT, beside the breakpoints.
-const DR6_OTHERS: u64 = 0xe000;
+/// What may have been the cause, beside the breakpoints.
+const OTHERS: u64 = dr6::BD | dr6::BS | dr6::BT;
 const ICEBP: u8 = 0xf1;
 /// What a breakpoint is for, in DR7.
 const EXECUTION: u64 = 0b00;
@@ -18,7 +20,7 @@ const READS_AND_WRITES: u64 = 0b11;
 /// none, it is what could have been one; of several breakpoints on data, all.
 pub(super) fn complete_cause(vcpu: &mut Vcpu, vm: &Vm) {
     let save = vcpu.save();
-    if save.dr6 & (DR6_BREAKPOINTS | DR6_OTHERS) != 0 {
+    if save.dr6 & (DR6_BREAKPOINTS | OTHERS) != 0 {
         return;
     }
     let cause = if vcpu.step.is_some() || save.rflags & RFLAGS_TF != 0 {

@@ -5,6 +5,7 @@
 
 use intercepts::Event;
 use intercepts::vmcb::Segment;
+use intercepts::vmcb::registers::{cr0, dr6, dr7, rflags};
 
 use super::cause::{Cause, Way};
 use super::descriptor::{self, BUSY, Entry, Gate, KIND, PRESENT, named};
@@ -14,20 +15,13 @@ use crate::decode::Segment as Register;
 use crate::svm::tlb;
 use crate::vm::fault;
 use crate::vm::operand::Operand;
-use crate::vm::vcpu::RFLAGS_RF;
 use crate::vm::walk::EFER_LMA;
 use crate::vm::{Vcpu, Vm, linear};
 
-const CR0_TS: u64 = 1 << 3;
-const CR0_PG: u64 = 1 << 31;
-const RFLAGS_NT: u64 = 1 << 14;
 /// The bits of EFLAGS that a task can set; bit 1 always is.
 const EFLAGS: u64 = 0x003f_7fd5;
-const ALWAYS: u64 = 1 << 1;
-/// DR7: L0 to L3 and LE.
-const DR7_LOCAL: u64 = 0x155;
-/// DR6.BT: #DB by a task switch.
-const DR6_BT: u64 = 1 << 15;
+/// The breakpoints that a task has to itself.
+const LOCAL: u64 = dr7::L0 | dr7::L1 | dr7::L2 | dr7::L3 | dr7::LE;
 /// The types of a TSS, without the bits that say whether it is busy and has 32 bits.
 const TASK: u16 = 1;
 const SIZE: u16 = 1 << 3;
@@ -55,7 +49,7 @@ pub fn perform(vcpu: &mut Vcpu, vm: &mut Vm, cause: &Cause) -> Result<(), Fault>
         return Err(Fault::Selector(GP, 0));
     }
     if state.trap {
-        vcpu.save_mut().dr6 |= DR6_BT;
+        vcpu.save_mut().dr6 |= dr6::BT;
         vcpu.inject(Event::exception(1));
     }
     Ok(())
@@ -134,12 +128,12 @@ fn leave(vcpu: &Vcpu, vm: &mut Vm, cause: &Cause, old: &Segment) -> Result<(), F
     if !is_nested(cause) {
         descriptor::release_task(vcpu, &mut vm.memory)?;
     }
-    let mut eflags = vcpu.save().rflags & !RFLAGS_RF;
+    let mut eflags = vcpu.save().rflags & !rflags::RF;
     if cause.resume_flag {
-        eflags |= RFLAGS_RF;
+        eflags |= rflags::RF;
     }
     if cause.way == Way::Return {
-        eflags &= !RFLAGS_NT;
+        eflags &= !rflags::NT;
     }
     Format::of(old).write(vcpu, &mut vm.memory, old.base, cause.next, eflags)?;
     Ok(())
@@ -157,7 +151,7 @@ fn enter(
         let link = vcpu.save().tr.selector.to_le_bytes();
         linear::write(vcpu, &mut vm.memory, task.base, &link)?;
     }
-    let nested = if is_nested(cause) { RFLAGS_NT } else { 0 };
+    let nested = if is_nested(cause) { rflags::NT } else { 0 };
     for (number, value) in (0..).zip(state.gprs) {
         vcpu.set_gpr(number, value.into());
     }
@@ -167,11 +161,11 @@ fn enter(
         attributes: task.attributes | BUSY,
         ..*task
     };
-    save.cr0 |= CR0_TS;
-    save.dr7 &= !DR7_LOCAL;
+    save.cr0 |= cr0::TS;
+    save.dr7 &= !LOCAL;
     save.rip = state.eip.into();
-    save.rflags = u64::from(state.eflags) & EFLAGS | ALWAYS | nested;
-    if let Some(cr3) = state.cr3.filter(|_| save.cr0 & CR0_PG != 0) {
+    save.rflags = u64::from(state.eflags) & EFLAGS | rflags::ONE | nested;
+    if let Some(cr3) = state.cr3.filter(|_| save.cr0 & cr0::PG != 0) {
         save.cr3 = cr3.into();
         vcpu.flush_tlb(tlb::for_cr3());
     }
