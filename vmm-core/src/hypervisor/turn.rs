@@ -90,10 +90,9 @@ impl Hypervisor {
         }
         self.store_loaded();
         self.machine.cpu.use_ist(false);
-        let Some(life) = &mut self.guests[index].life else {
+        let Some(life) = &self.guests[index].life else {
             return;
         };
-        life.instance.vcpu.set_loaded(true);
         life.fpu.restore();
         life.debug.load();
         life.tsc_aux.load();
@@ -121,7 +120,6 @@ impl Hypervisor {
             life.fpu.save();
             life.debug.store();
             life.tsc_aux.store();
-            life.instance.vcpu.set_loaded(false);
             // SAFETY: the address is that of the vCPU's VMCB.
             unsafe { vmsave(life.instance.vcpu.vmcb_pa()) };
         }

@@ -43,13 +43,6 @@ pub fn wrmsr(msr: u32, value: u64) {
     }
 }
 
-/// Loads CR2, which the VMM itself has no use for but in the report of its own page fault.
-#[inline]
-pub fn write_cr2(value: u64) {
-    // SAFETY: CR2 takes any value, and changes nothing by it.
-    unsafe { asm!("mov cr2, {}", in(reg) value, options(nomem, nostack, preserves_flags)) };
-}
-
 /// TSC_AUX, as RDTSCP would return it.
 #[inline]
 pub fn read_tsc_aux() -> u32 {

@@ -16,14 +16,15 @@ const ADDRESS: u64 = 0xffff_ffff;
 /// The page fault of the first page that may not be read.
 pub fn read(
     vcpu: &Vcpu,
-    memory: &GuestMemory,
+    memory: &mut GuestMemory,
     linear: u64,
     bytes: &mut [u8],
 ) -> Result<(), PageFault> {
     for (linear, range) in pieces(linear, bytes.len()) {
-        let gpa = walk::translate_for(vcpu.save(), memory, linear, access(false))?;
+        let found = walk::translate_for(vcpu.save(), memory, linear, access(false))?;
+        found.mark(memory, false);
         let piece = bytes.get_mut(range).unwrap_or_default();
-        if memory.read(gpa, piece).is_none() {
+        if memory.read(found.gpa, piece).is_none() {
             piece.fill(0xff);
         }
     }
@@ -34,7 +35,7 @@ pub fn read(
 ///
 /// # Errors
 /// As for [`read`].
-pub fn read_u64(vcpu: &Vcpu, memory: &GuestMemory, linear: u64) -> Result<u64, PageFault> {
+pub fn read_u64(vcpu: &Vcpu, memory: &mut GuestMemory, linear: u64) -> Result<u64, PageFault> {
     let mut bytes = [0; 8];
     read(vcpu, memory, linear, &mut bytes)?;
     Ok(u64::from_le_bytes(bytes))
@@ -51,8 +52,9 @@ pub fn write(
     bytes: &[u8],
 ) -> Result<(), PageFault> {
     for (linear, range) in pieces(linear, bytes.len()) {
-        let gpa = walk::translate_for(vcpu.save(), memory, linear, access(true))?;
-        let _ = memory.write(gpa, bytes.get(range).unwrap_or_default());
+        let found = walk::translate_for(vcpu.save(), memory, linear, access(true))?;
+        found.mark(memory, true);
+        let _ = memory.write(found.gpa, bytes.get(range).unwrap_or_default());
     }
     Ok(())
 }
@@ -110,24 +112,24 @@ mod tests {
         assert_eq!(memory.read_u8(Gpa(0x1fff)), Some(2));
         assert_eq!(memory.read_u8(Gpa(0)), Some(3));
         let mut bytes = [0; 4];
-        read(&vcpu, &memory, 0xffe, &mut bytes).unwrap();
+        read(&vcpu, &mut memory, 0xffe, &mut bytes).unwrap();
         assert_eq!(bytes, [1, 2, 3, 4]);
     }
 
     #[test]
     fn the_first_page_that_refuses_is_the_fault() {
-        let (vcpu, memory) = paged();
+        let (vcpu, mut memory) = paged();
         assert_eq!(probe(&vcpu, &memory, 0x1f00, 0x100), Ok(()));
         let read_only = PageFault {
             linear: 0x2000,
             error: 3,
         };
         assert_eq!(probe(&vcpu, &memory, 0x1f00, 0x101), Err(read_only));
-        assert_eq!(read_u64(&vcpu, &memory, 0x2000), Ok(0));
+        assert_eq!(read_u64(&vcpu, &mut memory, 0x2000), Ok(0));
         let absent = PageFault {
             linear: 0x3000,
             error: 0,
         };
-        assert_eq!(read_u64(&vcpu, &memory, 0x2ffc), Err(absent));
+        assert_eq!(read_u64(&vcpu, &mut memory, 0x2ffc), Err(absent));
     }
 }

@@ -108,8 +108,6 @@ pub struct Vcpu {
     pub step: Option<Step>,
     /// The event whose delivery is watched, if one is.
     pub delivery: Option<Delivery>,
-    /// Whether it is the one whose state the CPU holds.
-    is_loaded: bool,
     /// DR6.B0 to B3 as the guest was told of them by #DB, since it last armed breakpoints.
     pub breakpoints_told: u64,
 }
@@ -162,7 +160,6 @@ impl Vcpu {
             has_decode_assists: false,
             step: None,
             delivery: None,
-            is_loaded: false,
             breakpoints_told: 0,
         }
     }
@@ -214,24 +211,6 @@ impl Vcpu {
     #[inline(always)]
     pub fn set_rax(&mut self, value: u64) {
         self.vmcb.save.rax = value;
-    }
-
-    /// Sets CR2.
-    ///
-    /// QUIRK: VMRUN of Bochs 2.7 does not load CR2 from the VMCB, so the CPU is given it too.
-    pub fn set_cr2(&mut self, value: u64) {
-        self.save_mut().cr2 = value;
-        if self.is_loaded {
-            instructions::write_cr2(value);
-        }
-    }
-
-    /// The CPU holds the vCPU's state from now on, or no longer.
-    pub fn set_loaded(&mut self, is_loaded: bool) {
-        self.is_loaded = is_loaded;
-        if is_loaded {
-            instructions::write_cr2(self.save().cr2);
-        }
     }
 
     /// GPR `number` in instruction encoding order (0 RAX, 4 RSP, 15 R15).

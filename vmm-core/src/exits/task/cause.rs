@@ -51,7 +51,7 @@ impl Cause {
 
 /// What the exit says, and the code at RIP. `None`: they do not go together, since the guest has
 /// changed its code.
-pub fn find(vcpu: &Vcpu, vm: &Vm) -> Option<Cause> {
+pub fn find(vcpu: &Vcpu, vm: &mut Vm) -> Option<Cause> {
     let control = vcpu.control();
     let (selector, info) = (control.exit_info1 as u16, control.exit_info2);
     let rip = vcpu.save().rip;
@@ -88,14 +88,14 @@ fn software_vector(operation: Option<Operation>) -> Option<u8> {
 }
 
 /// CALL or an event: what was being delivered, if anything was, and the instruction at RIP.
-fn by_event(vcpu: &Vcpu, vm: &Vm, operation: Option<Operation>) -> Option<Way> {
+fn by_event(vcpu: &Vcpu, vm: &mut Vm, operation: Option<Operation>) -> Option<Way> {
     let event = vcpu.control().exit_int_info;
     let by_instruction = match operation {
         Some(Operation::CallFar) => Some(Way::Call),
         operation => software_vector(operation).map(Way::Software),
     };
-    let leads_here = || {
-        let gate = Gate::read(vcpu, &vm.memory, event.vector());
+    let mut leads_here = || {
+        let gate = Gate::read(vcpu, &mut vm.memory, event.vector());
         let selector = vcpu.control().exit_info1 as u16;
         matches!(gate, Ok(Some(gate)) if gate.leads_to(selector))
     };

@@ -61,7 +61,7 @@ impl Entry {
     /// end of the table.
     pub fn read(
         vcpu: &Vcpu,
-        memory: &GuestMemory,
+        memory: &mut GuestMemory,
         selector: u16,
     ) -> Result<Option<Entry>, PageFault> {
         let save = vcpu.save();
@@ -143,7 +143,11 @@ pub struct Gate(u64);
 
 impl Gate {
     /// The gate of `vector`; `None` beyond the end of the table.
-    pub fn read(vcpu: &Vcpu, memory: &GuestMemory, vector: u8) -> Result<Option<Gate>, PageFault> {
+    pub fn read(
+        vcpu: &Vcpu,
+        memory: &mut GuestMemory,
+        vector: u8,
+    ) -> Result<Option<Gate>, PageFault> {
         let table = vcpu.save().idtr;
         let offset = u64::from(vector) * BYTES;
         if offset + BYTES - 1 > table.limit.into() {

@@ -85,7 +85,7 @@ fn vm86(selector: u16) -> Segment {
     }
 }
 
-fn load_ldtr(vcpu: &mut Vcpu, vm: &Vm, selector: u16) -> Result<(), Fault> {
+fn load_ldtr(vcpu: &mut Vcpu, vm: &mut Vm, selector: u16) -> Result<(), Fault> {
     vcpu.save_mut().ldtr = unusable(selector);
     if named(selector) == 0 {
         return Ok(());
@@ -93,7 +93,7 @@ fn load_ldtr(vcpu: &mut Vcpu, vm: &Vm, selector: u16) -> Result<(), Fault> {
     let invalid = Fault::Selector(TS, named(selector));
     let is_in_gdt = selector & 4 == 0;
     let entry = if is_in_gdt {
-        Entry::read(vcpu, &vm.memory, selector)?
+        Entry::read(vcpu, &mut vm.memory, selector)?
     } else {
         None
     };
@@ -120,7 +120,7 @@ fn load_register(
             _ => Ok(()),
         };
     }
-    let mut entry = Entry::read(vcpu, &vm.memory, selector)?.ok_or(invalid)?;
+    let mut entry = Entry::read(vcpu, &mut vm.memory, selector)?.ok_or(invalid)?;
     let attributes = entry.segment.attributes;
     let fits = match register {
         Register::Cs => is_code(attributes, selector),

@@ -33,7 +33,7 @@ pub fn perform(vcpu: &mut Vcpu, vm: &mut Vm, cause: &Cause) -> Result<(), Fault>
     let mut new = incoming(vcpu, vm, cause)?;
     let old = vcpu.save().tr;
     let format = Format::of(&new.segment);
-    let state = format.read(vcpu, &vm.memory, new.segment.base)?;
+    let state = format.read(vcpu, &mut vm.memory, new.segment.base)?;
     try_writes(vcpu, vm, cause, &new, &old)?;
 
     leave(vcpu, vm, cause, &old)?;
@@ -57,13 +57,13 @@ pub fn perform(vcpu: &mut Vcpu, vm: &mut Vm, cause: &Cause) -> Result<(), Fault>
 
 /// The descriptor of the new task, if it is one. The CPU has made most of these checks before the
 /// exit; the guest's tables may have changed since.
-fn incoming(vcpu: &Vcpu, vm: &Vm, cause: &Cause) -> Result<Entry, Fault> {
+fn incoming(vcpu: &Vcpu, vm: &mut Vm, cause: &Cause) -> Result<Entry, Fault> {
     let name = named(cause.selector);
     if vcpu.save().efer & EFER_LMA != 0 {
         return Err(Fault::Selector(GP, name));
     }
     if let Way::Software(vector) = cause.way {
-        let gate = Gate::read(vcpu, &vm.memory, vector)?;
+        let gate = Gate::read(vcpu, &mut vm.memory, vector)?;
         if gate.is_none_or(|gate| vcpu.save().cpl > gate.dpl()) {
             return Err(Fault::Selector(GP, u16::from(vector) << 3 | IDT));
         }
@@ -72,7 +72,7 @@ fn incoming(vcpu: &Vcpu, vm: &Vm, cause: &Cause) -> Result<Entry, Fault> {
     let unfit = Fault::Selector(if is_return { TS } else { GP }, name);
     let is_in_gdt = cause.selector & 4 == 0 && name != 0;
     let entry = if is_in_gdt {
-        Entry::read(vcpu, &vm.memory, cause.selector)?
+        Entry::read(vcpu, &mut vm.memory, cause.selector)?
     } else {
         None
     };
@@ -184,7 +184,9 @@ fn push(vcpu: &mut Vcpu, vm: &mut Vm, bytes: u8, error: u32) -> Result<(), Fault
     let offset = rsp.wrapping_sub(bytes.into()) & mask;
     let operand = Operand::at(vcpu, Register::Ss, offset, bytes, true)
         .map_err(|_: fault::Fault| Fault::Selector(SS, 0))?;
-    operand.locate(vcpu, &vm.memory)?.write(vm, error.into());
+    operand
+        .locate(vcpu, &mut vm.memory)?
+        .write(vm, error.into());
     vcpu.save_mut().rsp = rsp & !mask | offset;
     Ok(())
 }

@@ -109,7 +109,12 @@ impl Format {
     }
 
     /// Reads the task at `base`.
-    pub fn read(&self, vcpu: &Vcpu, memory: &GuestMemory, base: u64) -> Result<State, PageFault> {
+    pub fn read(
+        &self,
+        vcpu: &Vcpu,
+        memory: &mut GuestMemory,
+        base: u64,
+    ) -> Result<State, PageFault> {
         let mut all = [0; LONGEST];
         let bytes = all.get_mut(..self.bytes).unwrap_or_default();
         linear::read(vcpu, memory, base, bytes)?;
