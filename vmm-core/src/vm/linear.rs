@@ -34,7 +34,7 @@ pub fn read(
 /// A little-endian number at `linear`.
 ///
 /// # Errors
-/// As for [`read`].
+/// As for `read`.
 pub fn read_u64(vcpu: &Vcpu, memory: &mut GuestMemory, linear: u64) -> Result<u64, PageFault> {
     let mut bytes = [0; 8];
     read(vcpu, memory, linear, &mut bytes)?;
@@ -59,7 +59,7 @@ pub fn write(
     Ok(())
 }
 
-/// Whether [`write`] of `len` bytes would go through.
+/// Whether `write` of `len` bytes would go through.
 ///
 /// # Errors
 /// The page fault that it would meet.

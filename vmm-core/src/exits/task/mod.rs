@@ -1,8 +1,8 @@
 //! A hardware task switch, which the VMM performs for the guest (APM 12.2, 12.3, 15.14.1).
 //!
 //! SVM tells the selector of the new task, and what caused the switch; nothing has happened yet.
-//! [`cause`] finds out the rest, [`switch`] goes through with it by the formats of [`tss`], and
-//! [`segments`] loads what the new task's selectors name.
+//! `cause` finds out the rest, `switch` goes through with it by the formats of `tss`, and
+//! `segments` loads what the new task's selectors name.
 
 mod cause;
 mod descriptor;
