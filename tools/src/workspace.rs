@@ -36,6 +36,11 @@ impl Workspace {
         self.target.join("bare")
     }
 
+    /// The same for what replays journals: it holds a policy too.
+    pub fn replay_target(&self) -> PathBuf {
+        self.target.join("replay")
+    }
+
     /// Where the study is built.
     pub fn book(&self) -> PathBuf {
         self.target.join("book")

@@ -8,6 +8,7 @@
 //! - [`decode`] reads the instructions whose operands the CPU does not tell;
 //! - [`vm`] is one guest: memory, vCPU, loader, time, counts;
 //! - [`devices`] is what a guest sees behind its ports;
+//! - [`journal`] writes down what comes to a VM and what becomes of it, if the build asks for it;
 //! - [`console`] is what a person says to the VMM itself;
 //! - [`host`] is the real machine underneath.
 //!
@@ -22,6 +23,7 @@ pub mod devices;
 pub mod exits;
 pub mod host;
 mod hypervisor;
+pub mod journal;
 pub mod policy;
 pub mod sched;
 pub mod svm;

@@ -204,6 +204,19 @@ impl Vmcb {
         }
     }
 
+    /// Its words of 64 bits, in the order of their offsets.
+    pub const fn words(&self) -> &[u64; 512] {
+        // SAFETY: the structure is 512 times 8 bytes of integers without gaps, as aligned as a
+        // `u64`, and borrowed for as long.
+        unsafe { &*core::ptr::from_ref(self).cast() }
+    }
+
+    /// The same, to change.
+    pub const fn words_mut(&mut self) -> &mut [u64; 512] {
+        // SAFETY: as in `words`; any bytes are a valid value, and nobody else borrows it.
+        unsafe { &mut *core::ptr::from_mut(self).cast() }
+    }
+
     /// The VMCB that these bytes are.
     pub const fn from_bytes(bytes: &[u8; 4096]) -> Self {
         // SAFETY: the structure is 4096 bytes of integers, for which any bytes are a valid

@@ -33,6 +33,7 @@ pub struct Recipe {
     /// A target of rustc's, or the path of a specification below the root.
     target: &'static str,
     rustflags: &'static [&'static str],
+    features: &'static str,
     environment: Vec<(&'static str, OsString)>,
 }
 
@@ -45,12 +46,13 @@ impl Recipe {
             binary: "kernel",
             target: "guest/i686-tollgate-none.json",
             rustflags: &[],
+            features: "--features=bare-metal",
             environment: Vec::new(),
         }
     }
 
-    /// The VMM with this policy and this guest kernel.
-    pub fn vmm(config: &Path, guest: &Path) -> Recipe {
+    /// The VMM with this policy and this guest kernel, which writes a journal if it `is_recorder`.
+    pub fn vmm(config: &Path, guest: &Path, is_recorder: bool) -> Recipe {
         Recipe {
             what: "the VMM",
             package: "boot",
@@ -59,6 +61,11 @@ impl Recipe {
             // Position-independent, as a Multiboot 2 loader may put it anywhere; a panic finds
             // its callers by the room that each function takes on the stack.
             rustflags: &["-C", "relocation-model=pie", "-Z", "emit-stack-sizes"],
+            features: if is_recorder {
+                "--features=bare-metal,journal"
+            } else {
+                "--features=bare-metal"
+            },
             environment: vec![
                 ("VM_CONFIG", config.into()),
                 ("TOLLGATE_GUEST", guest.into()),
@@ -107,7 +114,7 @@ impl Recipe {
             self.package,
             "--bin",
             self.binary,
-            "--features=bare-metal",
+            self.features,
             "-Zbuild-std=core,compiler_builtins",
             "-Zbuild-std-features=compiler-builtins-mem",
             "-Zjson-target-spec",
@@ -158,7 +165,8 @@ mod tests {
 
     #[test]
     fn a_recipe_is_known_by_its_files_names_and_not_by_their_folders() {
-        let of = |policy: &str| Recipe::vmm(Path::new(policy), Path::new("/kernel")).identity();
+        let of =
+            |policy: &str| Recipe::vmm(Path::new(policy), Path::new("/kernel"), false).identity();
         assert_eq!(of("/here/vm.toml"), of("/there/vm.toml"));
         assert_ne!(of("/here/vm.toml"), of("/here/watch.toml"));
     }

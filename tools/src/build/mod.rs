@@ -11,6 +11,7 @@ pub mod key;
 mod symbols;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::failure::{Doing, Failure, Result};
 use crate::progress;
@@ -41,11 +42,50 @@ pub fn guest(workspace: &Workspace) -> Result<PathBuf> {
 /// `images` are the guest images that the policy names by path; the guest
 /// kernel goes in beside them.
 pub fn vmm(workspace: &Workspace, config: &Path, images: &[PathBuf]) -> Result<PathBuf> {
+    with_policy(workspace, config, images, false)
+}
+
+/// The same, which can write a journal of its run.
+pub fn recorder(workspace: &Workspace, config: &Path, images: &[PathBuf]) -> Result<PathBuf> {
+    with_policy(workspace, config, images, true)
+}
+
+fn with_policy(
+    workspace: &Workspace,
+    config: &Path,
+    images: &[PathBuf],
+    is_recorder: bool,
+) -> Result<PathBuf> {
     let guest = guest(workspace)?;
-    let recipe = Recipe::vmm(config, &guest);
+    let recipe = Recipe::vmm(config, &guest, is_recorder);
     let mut files = vec![config.to_path_buf(), guest];
     files.extend_from_slice(images);
     build(workspace, &recipe, &VMM_SOURCES, &files)
+}
+
+/// The program that replays journals under the policy `config`, for this machine.
+pub fn replayer(workspace: &Workspace, config: &Path) -> Result<PathBuf> {
+    const BINARY: &str = "replay";
+    let mut key = Key::new();
+    key.text(&format!("{:?}", config.file_name()));
+    add_sources(&mut key, workspace, &VMM_SOURCES)?;
+    add_sources(&mut key, workspace, &[BINARY])?;
+    add_file(&mut key, config)?;
+    kept(workspace, &key.finish(), BINARY, || {
+        let target = workspace.replay_target();
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command
+            .args(["build", "--package", BINARY, "--target-dir"])
+            .arg(&target)
+            .current_dir(workspace.root())
+            .env("VM_CONFIG", config);
+        run(
+            "the VMM for this machine (the first time takes a minute)",
+            &mut command,
+        )?;
+        Ok(target.join("debug").join(BINARY))
+    })
 }
 
 fn build(
@@ -57,42 +97,64 @@ fn build(
     let toolchain = Toolchain::find().ok_or_else(|| {
         Failure::unavailable("there is no compiler with library sources; run `cargo vmm setup`")
     })?;
-    let root = workspace.root();
     let mut key = Key::new();
     key.text(&recipe.identity());
     key.stamp(&toolchain.rustc)
         .doing(|| format!("look at {}", toolchain.rustc.display()))?;
-    for name in folders.iter().copied().chain(["Cargo.toml", "Cargo.lock"]) {
-        let path = root.join(name);
-        key.tree(&path)
-            .doing(|| format!("read {}", path.display()))?;
-    }
+    add_sources(&mut key, workspace, folders)?;
     for file in files {
-        key.tree(file)
-            .doing(|| format!("read {}", file.display()))?;
+        add_file(&mut key, file)?;
     }
+    kept(workspace, &key.finish(), recipe.binary(), || {
+        let target = workspace.bare_metal_target();
+        let what = format!("{} (the first time takes a minute)", recipe.what());
+        let mut command = recipe.command(workspace.root(), &target, &toolchain);
+        run(&what, &mut command)?;
+        let output = recipe.output(&target);
+        symbols::add(&output).doing(|| format!("put names into {}", output.display()))?;
+        Ok(output)
+    })
+}
 
+/// Adds the workspace's folders, and what says how they are built.
+fn add_sources(key: &mut Key, workspace: &Workspace, folders: &[&str]) -> Result<()> {
+    for name in folders.iter().copied().chain(["Cargo.toml", "Cargo.lock"]) {
+        add_file(key, &workspace.root().join(name))?;
+    }
+    Ok(())
+}
+
+fn add_file(key: &mut Key, file: &Path) -> Result<()> {
+    key.tree(file).doing(|| format!("read {}", file.display()))
+}
+
+/// The binary of this key, from the cache or else from `build`.
+fn kept(
+    workspace: &Workspace,
+    key: &str,
+    binary: &str,
+    build: impl FnOnce() -> Result<PathBuf>,
+) -> Result<PathBuf> {
     let cache = Cache::new(workspace.artifacts());
-    let key = key.finish();
-    if let Some(binary) = cache.get(&key, recipe.binary()) {
+    if let Some(binary) = cache.get(key, binary) {
         return Ok(binary);
     }
     let _lock = workspace.lock("build")?;
     // Another process may have built it while this one waited.
-    if let Some(binary) = cache.get(&key, recipe.binary()) {
+    if let Some(binary) = cache.get(key, binary) {
         return Ok(binary);
     }
-    let target = workspace.bare_metal_target();
-    let what = format!("building {} (the first time takes a minute)", recipe.what());
-    let built = progress::run_shown(&what, &mut recipe.command(root, &target, &toolchain))?;
-    if !built.status.success() {
-        progress::tell(&built.output);
-        return Err(Failure::unavailable(format!(
-            "{} did not build; cargo's words are above",
-            recipe.what()
-        )));
+    cache.put(key, binary, &build()?)
+}
+
+fn run(what: &str, command: &mut Command) -> Result<()> {
+    let built = progress::run_shown(&format!("building {what}"), command)?;
+    if built.status.success() {
+        return Ok(());
     }
-    let output = recipe.output(&target);
-    symbols::add(&output).doing(|| format!("put names into {}", output.display()))?;
-    cache.put(&key, recipe.binary(), &output)
+    progress::tell(&built.output);
+    let what = what.split(" (").next().unwrap_or(what);
+    Err(Failure::unavailable(format!(
+        "{what} did not build; cargo's words are above"
+    )))
 }

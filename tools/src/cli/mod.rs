@@ -11,6 +11,8 @@ use crate::build;
 use crate::failure::{Result, Status};
 use crate::image::{self, MakeImage};
 use crate::lab::compare::{self, Compare};
+use crate::lab::debug::{self, Debug};
+use crate::lab::replay::{self, Replay};
 use crate::lab::sweep::{self, Sweep};
 use crate::lab::top::{self, Top};
 use crate::lab::trace::{self, ShowTrace};
@@ -61,6 +63,8 @@ enum Command {
     Sweep(Sweep),
     Trace(ShowTrace),
     Top(Top),
+    Replay(Replay),
+    Debug(Debug),
     Explain(Explain),
     Matrix(Matrix),
     VmcbDocs(VmcbDocs),
@@ -131,6 +135,8 @@ fn perform(command: &Command) -> Result<Status> {
         Command::Sweep(command) => sweep::run(&workspace, command),
         Command::Trace(command) => trace::run(command),
         Command::Top(command) => top::run(command),
+        Command::Debug(command) => debug::run(&workspace, command),
+        Command::Replay(command) => replay::run(&workspace, command),
         Command::Explain(command) => explain::run(command),
         Command::Matrix(command) => matrix::run(&workspace, command),
         Command::VmcbDocs(command) => vmcb_docs::run(&workspace, command),

@@ -4,8 +4,10 @@
 //! finds, a person can find again by hand.
 
 pub mod compare;
+pub mod debug;
 mod html;
 pub mod measure;
+pub mod replay;
 pub mod sweep;
 pub mod top;
 pub mod trace;

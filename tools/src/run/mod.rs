@@ -9,6 +9,7 @@ pub mod bochs;
 pub mod display;
 pub mod emulator;
 pub mod guest;
+pub mod journal;
 pub mod keys;
 pub mod matrix;
 pub mod on_bochs;

@@ -1,13 +1,16 @@
 //! `cargo run-qemu`: the VMM with its policy in QEMU, and the guests in it.
 
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::journal::{self, Run};
 use super::options::Options;
 use super::policy::Brought;
 use super::qemu::{Firmware, Launch, Medium, Module, without_spaces};
-use super::vmm::{Prepared, Subject};
+use super::vmm::{Prepared, Subject, create};
 use crate::build;
 use crate::failure::{Doing, Failure, Result, Status};
 use crate::image;
@@ -42,6 +45,11 @@ pub struct RunQemu {
     #[arg(long, value_name = "FILE")]
     share: Option<PathBuf>,
 
+    /// Write to FILE what comes to each VM at each exit, and what becomes of it; `cargo vmm replay
+    /// FILE` does the same again without QEMU
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["iso", "uefi", "stick"])]
+    record: Option<PathBuf>,
+
     #[command(flatten)]
     options: Options,
 }
@@ -51,6 +59,9 @@ pub fn run(workspace: &Workspace, command: &RunQemu) -> Result<Status> {
     let options = &command.options;
     let prepared = command.subject.prepare(workspace)?;
     let cpu = cpu(&prepared)?;
+    let record = command.record.as_deref();
+    let record = record.map(|path| recorded(&prepared, path)).transpose()?;
+    let words = words(&prepared, options, record.is_some());
     options.set_up(workspace)?;
     let from_disc = command.iso || command.uefi || command.stick;
     if from_disc {
@@ -92,12 +103,15 @@ pub fn run(workspace: &Workspace, command: &RunQemu) -> Result<Status> {
             })
         };
         Medium::Kernel {
-            file: build::vmm(
-                workspace,
-                &prepared.config,
-                &prepared.policy.linked_images(),
-            )?,
-            cmdline: Some(words(&prepared, options)).filter(|words| !words.is_empty()),
+            file: {
+                let build = match record {
+                    Some(_) => build::recorder,
+                    None => build::vmm,
+                };
+                let images = prepared.policy.linked_images();
+                build(workspace, &prepared.config, &images)?
+            },
+            cmdline: Some(words.clone()).filter(|words| !words.is_empty()),
             modules: modules.iter().map(module).collect::<Result<_>>()?,
         }
     };
@@ -123,19 +137,38 @@ pub fn run(workspace: &Workspace, command: &RunQemu) -> Result<Status> {
         say(keys);
     }
     let (ending, com2) = super::boot(|| launch.start(), options.plan(true))?;
+    if let Some(mut file) = record {
+        let config = prepared.config.clone();
+        if let Some(journal) = journal::write(&Run { config, words }, &com2) {
+            file.write_all(journal.as_bytes())
+                .doing(|| "write the record".to_string())?;
+        }
+    }
     prepared.conclude(&ending, &com2, options.until())
+}
+
+/// The file of a record, opened before the run: a wrong path must not cost one.
+fn recorded(prepared: &Prepared, path: &Path) -> Result<File> {
+    if let Some(vm) = prepared.shadowed().next() {
+        return Err(Failure::bad_input(format!(
+            "--record: VM `{vm}` has `npt = false`, and what the VMM does with its page tables \
+             cannot be replayed; record it with `npt = true`"
+        )));
+    }
+    create("--record", path)
 }
 
 /// The VMM's command line. Where instructions are counted it looks for the text of `--until`
 /// itself: this program would see it a little later, and never after as many of them.
-fn words(prepared: &Prepared, options: &Options) -> String {
+fn words(prepared: &Prepared, options: &Options, is_recorded: bool) -> String {
     let until = options.until().filter(|_| options.icount);
     let until = until.map(|text| {
         text.bytes().fold(String::from("until="), |hex, byte| {
             format!("{hex}{byte:02x}")
         })
     });
-    let words = [Some(prepared.words.clone()), until];
+    let journal = is_recorded.then(|| "journal".to_owned());
+    let words = [Some(prepared.words.clone()), until, journal];
     let words = words.into_iter().flatten().filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join(" ")
 }

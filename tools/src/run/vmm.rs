@@ -127,6 +127,12 @@ fn word<W: Word>(text: &str) -> std::result::Result<W, String> {
 }
 
 impl Prepared {
+    /// The VMs with shadow page tables.
+    pub fn shadowed(&self) -> impl Iterator<Item = &str> {
+        let vms = self.lowered.vms.iter().filter(|vm| !vm.npt);
+        vms.map(|vm| vm.name.as_str())
+    }
+
     /// Tells how the run ended.
     pub fn conclude(mut self, ending: &Ending, com2: &str, until: Option<&str>) -> Result<Status> {
         let records = records::read(com2);
@@ -189,7 +195,7 @@ impl FromStr for Guest {
 }
 
 /// Opened before the run: a wrong path must not cost one.
-fn create(option: &str, path: &Path) -> Result<File> {
+pub fn create(option: &str, path: &Path) -> Result<File> {
     File::create(path).map_err(|error| {
         Failure::bad_input(format!(
             "{option}: cannot write {}: {error}",

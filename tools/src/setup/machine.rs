@@ -18,6 +18,8 @@ pub const BOCHS_BIOS: &str = "/usr/share/bochs/BIOS-bochs-latest";
 pub const BOCHS_VGA_BIOS: &str = "/usr/share/bochs/VGABIOS-lgpl-latest";
 /// The browser that tests pages.
 pub const BROWSER: &str = "chromium";
+/// The debugger.
+pub const DEBUGGER: &str = "gdb";
 /// UEFI for QEMU.
 pub const UEFI_FIRMWARE: &str = "/usr/share/ovmf/OVMF.fd";
 /// Where GRUB keeps its platforms.

@@ -34,6 +34,8 @@ pub enum Need {
     Bochs,
     /// Node.js with its package manager.
     Node,
+    /// gdb.
+    Debugger,
     /// A browser that runs without a screen, to test pages with.
     Browser,
 }
@@ -56,6 +58,7 @@ impl Need {
                 machine::are_programs(&[machine::BOCHS])
                     && machine::are_there(&[machine::BOCHS_BIOS, machine::BOCHS_VGA_BIOS])
             }
+            Need::Debugger => machine::are_programs(&[machine::DEBUGGER]),
             Need::Node => machine::are_programs(&["node", "npm"]),
         }
     }

@@ -114,7 +114,7 @@ fn another_value_compiles_the_policys_crate_and_nothing_else() {
     let compiled = |policy: &Path| -> BTreeSet<String> {
         let guest = crate::harness::guest_kernel();
         let target = workspace.bare_metal_target();
-        let cargo = Recipe::vmm(policy, guest)
+        let cargo = Recipe::vmm(policy, guest, false)
             .command(workspace.root(), &target, &toolchain)
             .arg("--message-format=json")
             .output()

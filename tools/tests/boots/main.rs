@@ -16,6 +16,7 @@ mod cleaning_up;
 mod command_line;
 mod comparing;
 mod counting;
+mod debugging;
 mod denials;
 mod editor;
 mod foreign;
@@ -36,6 +37,7 @@ mod on_a_terminal;
 mod policies;
 mod refusals;
 mod register_browser;
+mod replaying;
 mod sessions;
 mod setting_up;
 mod several_vms;
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         command_line::trials(),
         comparing::trials(),
         counting::trials(),
+        debugging::trials(),
         denials::trials(),
         editor::slow_trials(),
         hardware::trials(),
@@ -85,6 +88,8 @@ fn main() -> ExitCode {
         policies::trials(),
         refusals::trials(),
         register_browser::trials(),
+        replaying::trials(),
+        replaying::slow_trials(),
         sessions::trials(),
         setting_up::trials(),
         several_vms::trials(),

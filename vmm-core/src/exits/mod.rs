@@ -43,6 +43,7 @@ pub mod write_trap;
 
 use intercepts::{Event, EventKind, ExitCode, Finish, by_code, slot, vmcb};
 
+use crate::journal;
 use crate::vm::{Instance, Vcpu, Vm};
 
 /// Handles one kind of exit.
@@ -63,10 +64,12 @@ pub enum Outcome {
 /// Called by the world switch with GIF = 0, once for each #VMEXIT; if `COUNTED`, it counts the
 /// exit then under the slot that this leaves in [`Stats::slot`](crate::vm::stats::Stats).
 pub extern "sysv64" fn dispatch<const COUNTED: bool>(instance: &mut Instance) -> Outcome {
-    if instance.vcpu.control().exit_int_info.is_valid() {
-        return redeliver::<COUNTED>(instance);
-    }
-    handle::<COUNTED>(instance)
+    journal::exit(instance, |instance| {
+        if instance.vcpu.control().exit_int_info.is_valid() {
+            return redeliver::<COUNTED>(instance);
+        }
+        handle::<COUNTED>(instance)
+    })
 }
 
 #[inline(always)]

@@ -25,6 +25,7 @@ use super::*;
 use crate::addr::Gpa;
 use crate::devices::{DeviceSet, Devices, UnixTime};
 use crate::host::tsc::Tsc;
+use crate::journal::Seen;
 use crate::policy::{
     Counters, CpuModel, Dispatch, IoAction, IoRule, MsrAction, MsrRule, Restart, Ticks, TlbFlush,
     VmPolicy,
@@ -109,8 +110,15 @@ fn guest(policy: &'static VmPolicy, code: &[u8]) -> Instance {
         end: None,
         awaits_end_of_interrupt: false,
         retry_soon: false,
+        seen: Seen::default(),
     };
     Instance { vcpu, vm }
+}
+
+/// A VM for tests of other modules.
+#[cfg(feature = "journal")]
+pub(crate) fn any_guest() -> Instance {
+    guest(&QUIET, &[0x0f, 0xa2])
 }
 
 /// Books of the test's own.

@@ -13,6 +13,7 @@ use spin::Mutex;
 use super::lines::{Lines, Speaker};
 use super::screen::{COLUMNS, SCREEN};
 use super::serial::{COM1, COM2};
+use crate::journal;
 
 /// How much a line matters; the order of the log's levels, loudest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +45,7 @@ pub fn shows(level: Level) -> bool {
 
 /// Writes a line, if its level is shown. The macros call this.
 pub fn line(level: Level, text: fmt::Arguments<'_>) {
-    if !shows(level) {
+    if !shows(level) || journal::is_replay() {
         return;
     }
     let mark = match level {
@@ -64,6 +65,9 @@ pub fn say(text: fmt::Arguments<'_>) {
 
 /// Writes what the guest of the VM `name` sent over its serial port, as it comes.
 pub fn guest(name: &'static str, bytes: &[u8]) {
+    if journal::said(bytes) {
+        return;
+    }
     let mut com1 = COM1.lock();
     LINES
         .lock()

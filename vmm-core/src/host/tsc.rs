@@ -8,13 +8,15 @@ pub mod measure;
 use core::arch::x86_64::_rdtsc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use crate::journal;
+
 const NS: u64 = 1_000_000_000;
 
 /// The TSC now.
 #[inline]
 pub fn now() -> u64 {
     // SAFETY: every CPU with long mode has RDTSC, and ring 0 may always use it.
-    unsafe { _rdtsc() }
+    journal::tsc(|| unsafe { _rdtsc() })
 }
 
 /// When the VMM was entered.

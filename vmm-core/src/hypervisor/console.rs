@@ -5,6 +5,7 @@ use crate::console::{HEADING, HELP, LET_GO, Order, Pressed, Row, Sample, Typed};
 use crate::host::log::{say, turn_back};
 use crate::host::screen::SCREEN;
 use crate::host::tsc;
+use crate::journal::Happening;
 use crate::vm::{How, State, Vm};
 
 impl Hypervisor {
@@ -130,7 +131,10 @@ impl Hypervisor {
             return;
         };
         let name = guest.policy.name;
-        match guest.vm().map(|vm| vm.devices.press_power_button()) {
+        match guest
+            .instance()
+            .map(|instance| instance.happens(Happening::Button))
+        {
             Some(true) => say(format_args!("{name}: its power button is pressed")),
             Some(false) => say(format_args!(
                 "{name} does not listen for its power button; s turns it off"
@@ -204,14 +208,12 @@ fn pause_or_go_on(guest: &mut Guest) {
     let Some(life) = guest.life.as_mut() else {
         return;
     };
-    let (vcpu, vm) = (&mut life.instance.vcpu, &mut life.instance.vm);
-    vm.paused = !vm.paused;
-    if vm.paused {
+    let instance = &mut life.instance;
+    let pauses = !instance.vm.paused;
+    instance.happens(Happening::Pause(pauses));
+    if pauses {
         guest.paused_at = now;
     } else {
-        let ticks = now.wrapping_sub(since);
-        vm.clock.leave_out(ticks);
-        let control = vcpu.control_mut();
-        control.tsc_offset = control.tsc_offset.wrapping_sub(ticks);
+        instance.happens(Happening::LeaveOut(now.wrapping_sub(since)));
     }
 }

@@ -8,6 +8,7 @@ use crate::host::ending::{self, Status};
 use crate::host::log::{self, Level};
 use crate::host::{record, tsc};
 use crate::info;
+use crate::journal;
 use crate::policy::Restart;
 use crate::vm::create::{self, free_piece};
 use crate::vm::{End, How, Instance};
@@ -55,6 +56,7 @@ impl Hypervisor {
                 send_exits(guest);
             }
         }
+        journal::send();
         record::send("ran", |record| {
             record.number("cycles", ran);
             record.number("free_bytes", self.machine.frames.free_bytes());

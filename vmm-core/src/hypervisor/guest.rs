@@ -6,6 +6,7 @@ use ledger::Account;
 use super::files::Files;
 use crate::console::Sample;
 use crate::host::tsc;
+use crate::journal::Happening;
 use crate::policy::VmPolicy;
 use crate::svm::debug_registers::DebugRegisters;
 use crate::svm::instructions::FxImage;
@@ -85,6 +86,11 @@ impl Guest {
         self.life.as_mut().map(|life| &mut life.instance.vm)
     }
 
+    /// The VM with its vCPU, if it is on.
+    pub fn instance(&mut self) -> Option<&mut Instance> {
+        self.life.as_mut().map(|life| &mut *life.instance)
+    }
+
     /// Whether it can have a turn.
     pub fn is_runnable(&self) -> bool {
         self.life
@@ -132,14 +138,19 @@ impl Guest {
         let Some(life) = self.life.as_mut() else {
             return;
         };
-        let devices = &mut life.instance.vm.devices;
-        while self.keys.front().is_some_and(|byte| devices.key(*byte)) {
+        let instance = &mut life.instance;
+        let mut takes = |what| instance.happens(what);
+        while self
+            .keys
+            .front()
+            .is_some_and(|byte| takes(Happening::Key(*byte)))
+        {
             self.keys.pop_front();
         }
         while self
             .typed
             .front()
-            .is_some_and(|byte| devices.serial_input(*byte))
+            .is_some_and(|byte| takes(Happening::Typed(*byte)))
         {
             self.typed.pop_front();
         }

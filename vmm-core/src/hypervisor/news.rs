@@ -9,6 +9,7 @@ use super::{Hypervisor, LINE_NS, accounts};
 use crate::host::irq::{self, LineSet};
 use crate::host::serial::COM1;
 use crate::host::tsc;
+use crate::journal::Happening;
 use crate::vm::State;
 use crate::warn;
 
@@ -62,12 +63,13 @@ impl Hypervisor {
             return;
         };
         guest.give_input();
-        if let Some(vm) = guest.vm() {
-            vm.send_resting_line(patience);
-            if vm.state == State::Waiting && !vm.paused {
-                vm.bring_up_to_date();
+        if let Some(instance) = guest.instance() {
+            let run = instance.vm.stats.run_cycles;
+            instance.happens(Happening::Rest { run, patience });
+            if instance.vm.state == State::Waiting && !instance.vm.paused {
+                instance.happens(Happening::Now);
             }
-            if let Some(end) = vm.end.take() {
+            if let Some(end) = instance.vm.end.take() {
                 self.bury(index, &end);
                 if starts_again(self.guests[index], end.how) {
                     self.start_vm(index);
@@ -89,8 +91,9 @@ impl Hypervisor {
     /// line that it sends, and its turn's end, if others wait for that or will.
     pub(super) fn arm(&mut self, now: u64, running: usize) {
         let mut due = u64::MAX;
-        if let Some(vm) = self.guests[running].vm() {
-            vm.bring_up_to_date();
+        if let Some(instance) = self.guests[running].instance() {
+            instance.happens(Happening::Now);
+            let vm = &instance.vm;
             if !vm.line.is_empty() {
                 due = now + LINE_NS;
             }

@@ -7,6 +7,7 @@
 use super::Guest;
 use crate::host::irq::{self, LineSet};
 use crate::host::isa::IsaLines;
+use crate::journal::Happening;
 use crate::policy::{Route, RouteTo};
 use crate::sched::VmSet;
 
@@ -82,9 +83,10 @@ impl Routes {
                 RouteTo::Focus => focus,
             };
             let told = &mut self.told[usize::from(line)];
-            let vm = guests.get_mut(owner).and_then(|guest| guest.vm());
-            if let (None, Some(vm)) = (*told, vm) {
-                vm.devices.raise_routed(line);
+            let guest = guests.get_mut(owner);
+            let instance = guest.and_then(|guest| guest.instance());
+            if let (None, Some(instance)) = (*told, instance) {
+                instance.happens(Happening::Line(line));
                 *told = Some(owner);
                 all_told.insert(owner);
             }
@@ -94,20 +96,26 @@ impl Routes {
 
     fn reopen(&mut self, guests: &mut [&'static mut Guest], controller: &mut impl IsaLines) {
         for guest in guests.iter_mut() {
-            if let Some(vm) = guest.vm() {
-                vm.awaits_end_of_interrupt = false;
+            let instance = guest.instance();
+            if let Some(instance) = instance.filter(|instance| instance.vm.awaits_end_of_interrupt)
+            {
+                instance.happens(Happening::Awaits(false));
             }
         }
         for line in self.waiting.iter() {
             let Some(told) = self.told[usize::from(line)] else {
                 continue;
             };
-            let vm = guests.get_mut(told).and_then(|guest| guest.vm());
-            let is_over = vm.is_none_or(|vm| {
-                let is_over = vm.devices.is_done_with(line);
-                vm.awaits_end_of_interrupt |= !is_over;
-                is_over
-            });
+            let guest = guests.get_mut(told);
+            let is_over = guest
+                .and_then(|guest| guest.instance())
+                .is_none_or(|instance| {
+                    let is_over = instance.happens(Happening::Over(line));
+                    if !is_over {
+                        instance.happens(Happening::Awaits(true));
+                    }
+                    is_over
+                });
             if is_over {
                 controller.enable(line);
                 self.waiting.0 &= !(1 << line);

@@ -49,6 +49,7 @@ impl Hypervisor {
     /// lacks the memory for that is refused.
     pub(super) fn create_vms(&mut self, images: &'static [Option<&'static [u8]>]) {
         let asked = accounts::asked_for(&self.machine.boot.command_line);
+        traces::begin_journal(&self.machine.boot.command_line);
         self.streams = traces::is_asked_for(&self.machine.boot.command_line);
         self.marker = self
             .machine

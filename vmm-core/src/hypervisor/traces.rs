@@ -6,11 +6,22 @@ use ledger::Entry;
 
 use super::{Guest, Hypervisor};
 use crate::host::{record, tsc};
+use crate::journal::{self, Happening};
 
 /// Exits in one record.
 const BATCH: usize = 64;
 /// The ring of a VM that is traced because the command line says so.
 pub(super) const USUAL: u32 = 4096;
+
+/// Has the journal written if the VMM's own command line says `journal`.
+pub(super) fn begin_journal(command_line: &str) {
+    if command_line
+        .split_ascii_whitespace()
+        .any(|word| word == "journal")
+    {
+        journal::begin();
+    }
+}
 
 /// Whether the VMM's own command line wants every exit of every VM: `trace`.
 pub(super) fn is_asked_for(command_line: &str) -> bool {
@@ -28,13 +39,23 @@ impl Hypervisor {
         }
         let began = tsc::now();
         send(guest);
-        let Some(life) = &mut guest.life else { return };
-        let instance = &mut *life.instance;
+        let Some(instance) = guest.instance() else {
+            return;
+        };
         instance.vm.stats.expect_stream();
         let ticks = tsc::now().wrapping_sub(began);
-        instance.vm.clock.leave_out(ticks);
-        let control = instance.vcpu.control_mut();
-        control.tsc_offset = control.tsc_offset.wrapping_sub(ticks);
+        instance.happens(Happening::LeaveOut(ticks));
+    }
+
+    /// Sends the journal as far as it is written. The clock of the VM that has just had a turn
+    /// stands meanwhile.
+    pub(super) fn send_journal(&mut self, index: usize) {
+        let began = tsc::now();
+        journal::send();
+        let ticks = tsc::now().wrapping_sub(began);
+        if let Some(instance) = self.guests[index].instance() {
+            instance.happens(Happening::LeaveOut(ticks));
+        }
     }
 }
 

@@ -7,11 +7,11 @@
 use intercepts::ExitCode;
 
 use super::{Hypervisor, RETRY_NS};
-use crate::exits::interrupt;
 use crate::host::tsc;
+use crate::journal::{self, Happening};
 use crate::svm::instructions::{load_cr2, vmload, vmsave};
 use crate::svm::switch;
-use crate::vm::{Instance, refusal};
+use crate::vm::refusal;
 
 impl Hypervisor {
     /// Charges who had the last turn for all the time that has passed since, what the VMM did
@@ -51,6 +51,9 @@ impl Hypervisor {
         if is_full {
             self.stream(index);
         }
+        if journal::is_full() {
+            self.send_journal(index);
+        }
         if retry_soon {
             self.retry();
         }
@@ -66,12 +69,10 @@ impl Hypervisor {
         let Some(life) = &mut guest.life else {
             return;
         };
-        let Instance { vcpu, vm } = &mut *life.instance;
-        vm.retry_soon = false;
-        vcpu.forget_code_page();
-        interrupt::offer(vcpu, vm);
-        let retry_soon = vm.retry_soon;
-        life.entered.remember(vcpu);
+        let instance = &mut *life.instance;
+        instance.happens(Happening::Turn);
+        let retry_soon = instance.vm.retry_soon;
+        life.entered.remember(&instance.vcpu);
         if retry_soon {
             self.retry();
         }

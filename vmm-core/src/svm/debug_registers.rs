@@ -2,6 +2,8 @@
 
 use core::arch::asm;
 
+use crate::journal;
+
 /// The breakpoint addresses of a vCPU that is not in the CPU.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DebugRegisters([u64; 4]);
@@ -39,8 +41,10 @@ impl DebugRegisters {
 
     /// What DR0 to DR3, by number, holds for the vCPU that is in the CPU.
     pub fn of_cpu(number: u8) -> u64 {
-        let mut registers = DebugRegisters::default();
-        registers.store();
-        registers.0[usize::from(number & 3)]
+        journal::breakpoint(number, || {
+            let mut registers = DebugRegisters::default();
+            registers.store();
+            registers.0[usize::from(number & 3)]
+        })
     }
 }

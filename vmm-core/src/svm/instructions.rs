@@ -6,41 +6,50 @@ use core::arch::asm;
 use core::arch::x86_64::__cpuid_count;
 
 use crate::addr::Hpa;
+use crate::journal;
 
 /// Writes back and invalidates all caches.
 #[inline]
 pub fn wbinvd() {
-    // SAFETY: WBINVD changes no memory contents and no register.
-    unsafe { asm!("wbinvd", options(nostack, preserves_flags)) };
+    journal::wrote_back(|| {
+        // SAFETY: WBINVD changes no memory contents and no register.
+        unsafe { asm!("wbinvd", options(nostack, preserves_flags)) };
+    });
 }
 
 /// What the CPU itself answers for a leaf and subleaf of CPUID.
 pub fn cpuid(leaf: u32, subleaf: u32) -> [u32; 4] {
-    let answer = __cpuid_count(leaf, subleaf);
-    [answer.eax, answer.ebx, answer.ecx, answer.edx]
+    journal::cpuid(leaf, subleaf, || {
+        let answer = __cpuid_count(leaf, subleaf);
+        [answer.eax, answer.ebx, answer.ecx, answer.edx]
+    })
 }
 
 /// Reads an MSR that the caller knows to exist.
 #[inline]
 pub fn rdmsr(msr: u32) -> u64 {
-    let (low, high): (u32, u32);
-    // SAFETY: callers name MSRs that every AMD64 CPU with SVM has; reading changes nothing.
-    unsafe {
-        asm!("rdmsr", in("ecx") msr, out("eax") low, out("edx") high,
-             options(nomem, nostack, preserves_flags));
-    }
-    u64::from(high) << 32 | u64::from(low)
+    journal::msr(msr, || {
+        let (low, high): (u32, u32);
+        // SAFETY: callers name MSRs that every AMD64 CPU with SVM has; reading changes nothing.
+        unsafe {
+            asm!("rdmsr", in("ecx") msr, out("eax") low, out("edx") high,
+                 options(nomem, nostack, preserves_flags));
+        }
+        u64::from(high) << 32 | u64::from(low)
+    })
 }
 
 /// Writes an MSR whose value belongs to the loaded vCPU, or that the VMM itself owns.
 #[inline]
 pub fn wrmsr(msr: u32, value: u64) {
-    // SAFETY: callers write only MSRs that the host does not depend on (what VMLOAD carries)
-    // or whose meaning they own (EFER.SVME, VM_HSAVE_PA), with values that are legal there.
-    unsafe {
-        asm!("wrmsr", in("ecx") msr, in("eax") value as u32, in("edx") (value >> 32) as u32,
-             options(nostack, preserves_flags));
-    }
+    journal::wrote_msr(msr, value, || {
+        // SAFETY: callers write only MSRs that the host does not depend on (what VMLOAD carries)
+        // or whose meaning they own (EFER.SVME, VM_HSAVE_PA), with values that are legal there.
+        unsafe {
+            asm!("wrmsr", in("ecx") msr, in("eax") value as u32, in("edx") (value >> 32) as u32,
+                 options(nostack, preserves_flags));
+        }
+    });
 }
 
 /// TSC_AUX, as RDTSCP would return it.
@@ -64,30 +73,38 @@ pub fn load_cr2(value: u64) {
 /// IN of 1, 2 or 4 bytes.
 #[inline]
 pub fn port_in(port: u16, bytes: u8) -> u32 {
-    let value: u32;
-    // SAFETY: the policy passes this port to the guest; the checks of the policy keep the
-    // ports that the VMM drives from being passed.
-    unsafe {
-        match bytes {
-            1 => asm!("in al, dx", in("dx") port, inout("eax") 0 => value, options(nomem, nostack)),
-            2 => asm!("in ax, dx", in("dx") port, inout("eax") 0 => value, options(nomem, nostack)),
-            _ => asm!("in eax, dx", in("dx") port, out("eax") value, options(nomem, nostack)),
+    journal::port(port, bytes, || {
+        let value: u32;
+        // SAFETY: the policy passes this port to the guest; the checks of the policy keep the
+        // ports that the VMM drives from being passed.
+        unsafe {
+            match bytes {
+                1 => {
+                    asm!("in al, dx", in("dx") port, inout("eax") 0 => value, options(nomem, nostack))
+                }
+                2 => {
+                    asm!("in ax, dx", in("dx") port, inout("eax") 0 => value, options(nomem, nostack))
+                }
+                _ => asm!("in eax, dx", in("dx") port, out("eax") value, options(nomem, nostack)),
+            }
         }
-    }
-    value
+        value
+    })
 }
 
 /// OUT of the low 1, 2 or 4 bytes of `value`.
 #[inline]
 pub fn port_out(port: u16, bytes: u8, value: u32) {
-    // SAFETY: as for `port_in`.
-    unsafe {
-        match bytes {
-            1 => asm!("out dx, al", in("dx") port, in("eax") value, options(nomem, nostack)),
-            2 => asm!("out dx, ax", in("dx") port, in("eax") value, options(nomem, nostack)),
-            _ => asm!("out dx, eax", in("dx") port, in("eax") value, options(nomem, nostack)),
+    journal::wrote_port(port, bytes, value, || {
+        // SAFETY: as for `port_in`.
+        unsafe {
+            match bytes {
+                1 => asm!("out dx, al", in("dx") port, in("eax") value, options(nomem, nostack)),
+                2 => asm!("out dx, ax", in("dx") port, in("eax") value, options(nomem, nostack)),
+                _ => asm!("out dx, eax", in("dx") port, in("eax") value, options(nomem, nostack)),
+            }
         }
-    }
+    });
 }
 
 /// Loads the state that VMRUN leaves alone (FS, GS, TR, LDTR, SYSCALL and SYSENTER MSRs).

@@ -12,6 +12,7 @@ use crate::devices::{DeviceSet, Devices, UnixTime};
 use crate::exits;
 use crate::host::frames::Frames;
 use crate::host::tsc::Tsc;
+use crate::journal::{self, Birth, Seen};
 use crate::policy::{Ticks, TlbFlush, VmPolicy};
 use crate::svm::features::Svm;
 use crate::svm::npt::{self, Table, TablePages};
@@ -98,34 +99,18 @@ pub fn create(
         free_or_say(around.frames, memory.base(), memory.bytes());
         return Err(too_little);
     };
-    let instance = home.write(Instance {
-        vcpu: Vcpu::new(around.svm.nrip),
-        vm: Vm {
-            policy,
-            dispatch: policy.dispatch,
-            behind: policy.dispatch,
-            shadow: None,
-            memory,
-            devices: Devices::new(policy.devices, policy.memory, around.wall)
-                .catching_up(policy.ticks == Ticks::CatchUp),
-            cpuid: cpuid_of(policy, around.cpuid),
-            clock: GuestClock::start(around.tsc),
-            stats: Stats::new(around.books),
-            denials: Denials::default(),
-            marker: None,
-            is_marked: false,
-            line: Line::default(),
-            state: State::Runnable,
-            paused: false,
-            end: None,
-            awaits_end_of_interrupt: false,
-            retry_soon: false,
-        },
-    });
+    let birth = Birth {
+        nrip: around.svm.nrip,
+        decode_assists: around.svm.decode_assists,
+        flush_by_asid: around.svm.flush_by_asid && policy.tlb != TlbFlush::All,
+        clean_bits: around.svm.clean_bits,
+        is_counted: around.books.totals.is_some(),
+        tsc_hz: around.tsc.hz(),
+        wall: around.wall,
+    };
+    let (tsc, cpuid, books) = (around.tsc, around.cpuid, around.books);
+    let instance = born(home, policy, memory, &birth, tsc, cpuid, books);
     let Instance { vcpu, vm } = &mut *instance;
-    vcpu.has_clean_bits = around.svm.clean_bits;
-    vcpu.has_decode_assists = around.svm.decode_assists;
-    vcpu.flush_by_asid = around.svm.flush_by_asid && policy.tlb != TlbFlush::All;
     let huge = has_huge_pages((around.cpuid)(0x8000_0001, 0));
     let made = fill_control(vcpu.control_mut(), policy, &vm.memory, huge, around.frames);
     if made.is_none() {
@@ -181,6 +166,50 @@ fn cpuid_of(policy: &VmPolicy, host: fn(u32, u32) -> [u32; 4]) -> CpuidModel {
         model.show_apic();
     }
     model.with(policy.cpuid, host)
+}
+
+/// Makes a VM in its `home`, which is never left: its vCPU, its devices, what CPUID tells it, its
+/// clock. `cpuid`: what the machine answers to a leaf and a subleaf.
+pub fn born<'h>(
+    home: &'h mut MaybeUninit<Instance>,
+    policy: &'static VmPolicy,
+    memory: GuestMemory,
+    birth: &Birth,
+    tsc: Tsc,
+    cpuid: fn(u32, u32) -> [u32; 4],
+    books: Books,
+) -> &'h mut Instance {
+    journal::birth_begins(birth, policy);
+    let instance = home.write(Instance {
+        vcpu: Vcpu::new(birth.nrip),
+        vm: Vm {
+            policy,
+            dispatch: policy.dispatch,
+            behind: policy.dispatch,
+            shadow: None,
+            memory,
+            devices: Devices::new(policy.devices, policy.memory, birth.wall)
+                .catching_up(policy.ticks == Ticks::CatchUp),
+            cpuid: cpuid_of(policy, cpuid),
+            clock: GuestClock::start(tsc),
+            stats: Stats::new(books),
+            denials: Denials::default(),
+            marker: None,
+            is_marked: false,
+            line: Line::default(),
+            state: State::Runnable,
+            paused: false,
+            end: None,
+            awaits_end_of_interrupt: false,
+            retry_soon: false,
+            seen: Seen::default(),
+        },
+    });
+    instance.vcpu.has_clean_bits = birth.clean_bits;
+    instance.vcpu.has_decode_assists = birth.decode_assists;
+    instance.vcpu.flush_by_asid = birth.flush_by_asid;
+    journal::birth_ends();
+    instance
 }
 
 /// Gives a VM that has not run yet its shadow page tables.

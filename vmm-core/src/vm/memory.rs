@@ -6,6 +6,7 @@
 use core::ops::Range;
 
 use crate::addr::{Gpa, Hpa, PAGE};
+use crate::journal;
 
 /// The memory of one VM.
 pub struct GuestMemory {
@@ -29,6 +30,17 @@ impl GuestMemory {
     pub unsafe fn new(hpa: Hpa, bytes: u64) -> Self {
         GuestMemory {
             start: hpa.0 as *mut u8,
+            bytes,
+            written: NOTHING,
+        }
+    }
+
+    /// A memory of these words.
+    #[cfg(feature = "journal")]
+    pub fn over(words: &'static mut [u64]) -> Self {
+        let (start, bytes) = (words.as_mut_ptr().cast(), size_of_val(words) as u64);
+        GuestMemory {
+            start,
             bytes,
             written: NOTHING,
         }
@@ -60,7 +72,8 @@ impl GuestMemory {
     pub fn read_u8(&self, gpa: Gpa) -> Option<u8> {
         let place = self.at(gpa, 1)?;
         // SAFETY: `at` checked the range; the guest does not run meanwhile.
-        Some(unsafe { place.read_volatile() })
+        let [byte] = journal::memory(gpa, || [unsafe { place.read_volatile() }]);
+        Some(byte)
     }
 
     /// A little-endian 32-bit word; any alignment.
@@ -68,7 +81,8 @@ impl GuestMemory {
     pub fn read_u32(&self, gpa: Gpa) -> Option<u32> {
         let place = self.at(gpa, 4)?;
         // SAFETY: as in `read_u8`, and the read may be unaligned.
-        Some(unsafe { place.cast::<u32>().read_unaligned() })
+        let bytes = journal::memory(gpa, || unsafe { place.cast::<[u8; 4]>().read_unaligned() });
+        Some(u32::from_le_bytes(bytes))
     }
 
     /// A little-endian 64-bit word; any alignment.
@@ -76,14 +90,17 @@ impl GuestMemory {
     pub fn read_u64(&self, gpa: Gpa) -> Option<u64> {
         let place = self.at(gpa, 8)?;
         // SAFETY: as in `read_u8`, and the read may be unaligned.
-        Some(unsafe { place.cast::<u64>().read_unaligned() })
+        let bytes = journal::memory(gpa, || unsafe { place.cast::<[u8; 8]>().read_unaligned() });
+        Some(u64::from_le_bytes(bytes))
     }
 
     /// Fills `bytes` from guest memory; `None`, and nothing read, if not all of it is memory.
     pub fn read(&self, gpa: Gpa, bytes: &mut [u8]) -> Option<()> {
         let place = self.at(gpa, bytes.len())?;
-        // SAFETY: `at` checked the range, and `bytes`, the VMM's own, cannot overlap it.
-        unsafe { core::ptr::copy_nonoverlapping(place, bytes.as_mut_ptr(), bytes.len()) };
+        journal::much_memory(gpa, bytes, |bytes| {
+            // SAFETY: `at` checked the range, and `bytes`, the VMM's own, cannot overlap it.
+            unsafe { core::ptr::copy_nonoverlapping(place, bytes.as_mut_ptr(), bytes.len()) };
+        });
         Some(())
     }
 
@@ -91,6 +108,7 @@ impl GuestMemory {
     pub fn write(&mut self, gpa: Gpa, bytes: &[u8]) -> Option<()> {
         let place = self.at(gpa, bytes.len())?;
         self.note(gpa, bytes.len() as u64);
+        journal::wrote_memory(gpa, bytes);
         // SAFETY: as in `read`.
         unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len()) };
         Some(())
@@ -111,6 +129,7 @@ impl GuestMemory {
         let bytes = usize::try_from(len).ok()?;
         let place = self.at(gpa, bytes)?;
         self.note(gpa, len);
+        journal::zeroed(gpa, len);
         // SAFETY: `at` checked the range.
         unsafe { core::ptr::write_bytes(place, 0, bytes) };
         Some(())
@@ -178,12 +197,12 @@ impl GuestPage {
             return None;
         }
         // SAFETY: `page` found all 4 KiB to be guest memory, and the read ends within them.
-        Some(unsafe {
+        Some(journal::code(offset, || unsafe {
             self.bytes
                 .add(offset as usize)
                 .cast::<[u8; N]>()
                 .read_unaligned()
-        })
+        }))
     }
 }
 

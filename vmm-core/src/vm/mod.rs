@@ -25,6 +25,7 @@ use crate::devices::Devices;
 use crate::exits::Outcome;
 use crate::host::log;
 use crate::info;
+use crate::journal::Seen;
 use crate::policy::{Dispatch, VmPolicy};
 use crate::svm::shadow::Shadow;
 use clock::GuestClock;
@@ -85,6 +86,8 @@ pub struct Vm {
     pub awaits_end_of_interrupt: bool,
     /// An interrupt is pending that it could not be told of: try again very soon.
     pub retry_soon: bool,
+    /// What the journal has of it.
+    pub seen: Seen,
 }
 
 /// Whether a living VM can run.

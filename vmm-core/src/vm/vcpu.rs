@@ -170,6 +170,12 @@ impl Vcpu {
         &self.vmcb
     }
 
+    /// The words of the VMCB, to be as a journal says.
+    #[cfg(feature = "journal")]
+    pub(crate) fn vmcb_words(&mut self) -> &mut [u64; 512] {
+        self.vmcb.words_mut()
+    }
+
     /// The physical address of the VMCB, for VMLOAD and VMSAVE.
     pub fn vmcb_pa(&self) -> Hpa {
         Hpa(&raw const self.vmcb as u64)
