@@ -116,9 +116,10 @@ fn vm(
     if msrs.iter().any(MsrRule::is_asked) {
         ask_rules(&mut gates, "msr");
     }
-    // The host, and a CPU with a local APIC, have leaves beyond the short road's.
+    // The host, a CPU with a local APIC and one under a hypervisor have leaves beyond the short road's.
     if written.cpu == CpuModel::Host
         || written.devices.contains(&Device::Lapic)
+        || written.devices.contains(&Device::Pvclock)
         || cpuid.iter().any(|rule| !cpuid::is_of_model(rule.leaf))
     {
         ask_rules(&mut gates, "cpuid");

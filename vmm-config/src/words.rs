@@ -70,6 +70,7 @@ words! {
         Rtc "rtc" "the MC146818 clock and CMOS memory";
         Lapic "lapic" "the local APIC of the CPU, with its timer; not by default";
         Ioapic "ioapic" "an I/O APIC beside the local one; not by default";
+        Pvclock "pvclock" "KVM's paravirtual clock, which tells a kernel the rate of its TSC; not by default";
     }
 
     /// What happens when a guest touches a port of a `[[vm.io]]` rule.

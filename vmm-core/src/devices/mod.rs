@@ -39,7 +39,7 @@ pub use vga::{Cursor, Vga};
 bitflags::bitflags! {
     /// The devices a VM has, by the names of `vm.toml` in capitals. Power control is always there.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    pub struct DeviceSet: u8 {
+    pub struct DeviceSet: u16 {
         /// Two 8259A.
         const PIC = 1 << 0;
         /// 8254 and port 61h.
@@ -56,7 +56,19 @@ bitflags::bitflags! {
         const LAPIC = 1 << 6;
         /// An I/O APIC, beside a local one.
         const IOAPIC = 1 << 7;
+        /// KVM's paravirtual clock, which is no device behind ports or memory.
+        const PVCLOCK = 1 << 8;
     }
+}
+
+impl DeviceSet {
+    /// What a VM has whose policy does not say.
+    pub const PC: DeviceSet = DeviceSet::PIC
+        .union(DeviceSet::PIT)
+        .union(DeviceSet::UART)
+        .union(DeviceSet::KEYBOARD)
+        .union(DeviceSet::VGA)
+        .union(DeviceSet::RTC);
 }
 
 /// What a write does beyond the device that took it.

@@ -277,7 +277,7 @@ proptest! {
     /// acknowledged.
     #[test]
     fn no_sequence_of_accesses_breaks_the_devices(
-        set in any::<u8>().prop_map(DeviceSet::from_bits_truncate),
+        set in any::<u16>().prop_map(DeviceSet::from_bits_truncate),
         steps in prop::collection::vec(step(), 0..80),
     ) {
         let mut devices = devices(set);

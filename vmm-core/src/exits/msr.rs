@@ -12,6 +12,7 @@ use crate::host::tsc;
 use crate::policy::MsrAction;
 use crate::svm::instructions;
 use crate::vm::denials::Denied;
+use crate::vm::pvclock;
 use crate::vm::walk::EFER_LMA;
 use crate::vm::{How, Vcpu, Vm};
 use crate::warn;
@@ -134,6 +135,9 @@ fn read(vcpu: &Vcpu, vm: &Vm, msr: u32) -> Option<u64> {
         PAT => Some(vcpu.save().g_pat),
         APIC_BASE => vm.devices.apic_base(),
         TSC_DEADLINE => vm.devices.tsc_deadline(),
+        pvclock::WALL_CLOCK | pvclock::SYSTEM_TIME => {
+            vm.pvclock.as_ref().map(|clock| clock.register(msr))
+        }
         // Kernels read these two before they look at CPUID; 0 is "nothing there".
         MICROCODE_LEVEL | MCG_CAP => Some(0),
         _ if is_carried(msr) => Some(instructions::rdmsr(msr)),
@@ -149,6 +153,7 @@ fn write(vcpu: &mut Vcpu, vm: &mut Vm, msr: u32, value: u64) -> Option<()> {
         EFER => write_efer(vcpu, vm, value),
         TSC => {
             vcpu.control_mut().tsc_offset = value.wrapping_sub(tsc::now());
+            pvclock::publish(vcpu, vm);
             let deadline = vm.devices.tsc_deadline().filter(|deadline| *deadline != 0);
             deadline.map_or(Some(()), |deadline| write_tsc_deadline(vcpu, vm, deadline))
         }
@@ -162,6 +167,7 @@ fn write(vcpu: &mut Vcpu, vm: &mut Vm, msr: u32, value: u64) -> Option<()> {
         MICROCODE_LEVEL => Some(()),
         APIC_BASE => vm.devices.write_apic_base(value),
         TSC_DEADLINE => write_tsc_deadline(vcpu, vm, value),
+        pvclock::WALL_CLOCK | pvclock::SYSTEM_TIME => pvclock::write(vcpu, vm, msr, value),
         SYSCFG | HWCR | INTERRUPT_PENDING | DE_CFG if vm.cpuid.is_amd() => Some(()),
         _ if is_carried(msr) && is_canonical(value) => {
             instructions::wrmsr(msr, value);

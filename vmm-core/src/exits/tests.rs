@@ -35,6 +35,7 @@ use crate::vm::cpuid::CpuidModel;
 use crate::vm::denials::Denials;
 use crate::vm::line::Line;
 use crate::vm::memory::tests::leaked;
+use crate::vm::pvclock::Pvclock;
 use crate::vm::stats::{Books, Stats};
 use crate::vm::vcpu::RFLAGS_IF;
 use crate::vm::{How, State};
@@ -64,7 +65,7 @@ const QUIET: VmPolicy = VmPolicy {
     counters: Counters::Totals,
     ticks: Ticks::CatchUp,
     trace: 0,
-    devices: DeviceSet::LAPIC.union(DeviceSet::IOAPIC).complement(),
+    devices: DeviceSet::PC,
     init_vmcb: |_| (),
     dispatch: &DISPATCH,
     io: &[],
@@ -100,6 +101,10 @@ fn guest(policy: &'static VmPolicy, code: &[u8]) -> Instance {
         devices: Devices::new(policy.devices, policy.memory, UnixTime(0)),
         cpuid: CpuidModel::minimal(|_| [u32::MAX; 4]),
         clock: GuestClock::start(Tsc::new(1_000_000_000).unwrap()),
+        pvclock: policy
+            .devices
+            .contains(DeviceSet::PVCLOCK)
+            .then(|| Pvclock::new(UnixTime(0x1234_5678))),
         stats: Stats::new(books()),
         denials: Denials::default(),
         marker: None,

@@ -19,6 +19,11 @@ impl GuestClock {
         }
     }
 
+    /// The clock that it is made of.
+    pub fn tsc(&self) -> Tsc {
+        self.tsc
+    }
+
     /// Guest time now.
     #[inline]
     pub fn now(&self) -> GuestTime {
@@ -27,7 +32,7 @@ impl GuestClock {
 
     /// Guest time when the TSC is `ticks`.
     #[inline]
-    fn at(&self, ticks: u64) -> GuestTime {
+    pub fn at(&self, ticks: u64) -> GuestTime {
         GuestTime(self.tsc.ns(ticks.wrapping_sub(self.started)))
     }
 

@@ -19,7 +19,7 @@ pub struct CpuidModel {
     /// Leaves 0 and 1, leaves 8000_0000h to 8000_0008h, and the zeroes of all others.
     leaves: [Leaf; STANDARD + EXTENDED + 1],
     /// Leaves that the policy adds, by leaf and subleaf.
-    added: Vec<((u32, u32), Leaf), { MAX_ADDED + OF_HOST + OF_APIC }>,
+    added: Vec<((u32, u32), Leaf), { MAX_ADDED + OF_HOST + OF_APIC + OF_PVCLOCK }>,
 }
 
 /// As many leaves as a policy may add to the model.
@@ -28,6 +28,8 @@ pub const MAX_ADDED: usize = 16;
 const OF_HOST: usize = 1;
 /// Leaves that a local APIC adds.
 const OF_APIC: usize = 1;
+/// Leaves that the paravirtual clock adds.
+const OF_PVCLOCK: usize = 2;
 
 const STANDARD: usize = 2;
 const EXTENDED: usize = 9;
@@ -125,6 +127,20 @@ impl CpuidModel {
         });
         let [eax, ebx, ecx, edx] = self.added(POWER, 0).unwrap_or_default();
         self.add((POWER, 0), [eax | TIMER_ALWAYS_RUNS, ebx, ecx, edx]);
+    }
+
+    /// The model of a CPU under a hypervisor with KVM's paravirtual clock, and nothing else of KVM.
+    pub fn show_pvclock(&mut self) {
+        const HYPERVISOR: u32 = 1 << 31;
+        const NAME: u32 = 0x4000_0000;
+        const FEATURES: u32 = NAME + 1;
+        const KVM: [u32; 3] = [0x4b4d_564b, 0x564b_4d56, 0x4d];
+        const CLOCK: u32 = 1 << 3;
+        const CLOCK_IS_STABLE: u32 = 1 << 24;
+        self.change(1, |[eax, ebx, ecx, edx]| [eax, ebx, ecx | HYPERVISOR, edx]);
+        let [ebx, ecx, edx] = KVM;
+        self.set_added((NAME, 0), [FEATURES, ebx, ecx, edx]);
+        self.set_added((FEATURES, 0), [CLOCK | CLOCK_IS_STABLE, 0, 0, 0]);
     }
 
     /// The model as a policy changes it, on a host that answers a leaf and a subleaf of CPUID

@@ -25,6 +25,7 @@ use crate::vm::denials::Denials;
 use crate::vm::line::Line;
 use crate::vm::loader;
 use crate::vm::memory::GuestMemory;
+use crate::vm::pvclock::Pvclock;
 use crate::vm::stats::{Books, Stats};
 use crate::vm::{How, Instance, State, Vcpu, Vm, refusal};
 use crate::warn;
@@ -165,6 +166,9 @@ fn cpuid_of(policy: &VmPolicy, host: fn(u32, u32) -> [u32; 4]) -> CpuidModel {
     if policy.devices.contains(DeviceSet::LAPIC) {
         model.show_apic();
     }
+    if policy.devices.contains(DeviceSet::PVCLOCK) {
+        model.show_pvclock();
+    }
     model.with(policy.cpuid, host)
 }
 
@@ -192,6 +196,10 @@ pub fn born<'h>(
                 .catching_up(policy.ticks == Ticks::CatchUp),
             cpuid: cpuid_of(policy, cpuid),
             clock: GuestClock::start(tsc),
+            pvclock: policy
+                .devices
+                .contains(DeviceSet::PVCLOCK)
+                .then(|| Pvclock::new(birth.wall)),
             stats: Stats::new(books),
             denials: Denials::default(),
             marker: None,

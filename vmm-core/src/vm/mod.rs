@@ -12,6 +12,7 @@ pub mod loader;
 pub mod marker;
 pub mod memory;
 pub mod operand;
+pub mod pvclock;
 pub mod refusal;
 pub mod stats;
 pub mod vcpu;
@@ -34,6 +35,7 @@ use denials::Denials;
 use line::Line;
 use marker::Marker;
 use memory::GuestMemory;
+use pvclock::Pvclock;
 use stats::Stats;
 
 pub use vcpu::Vcpu;
@@ -66,6 +68,8 @@ pub struct Vm {
     pub cpuid: CpuidModel,
     /// Its time.
     pub clock: GuestClock,
+    /// The paravirtual clock that tells it of that, if it has one.
+    pub pvclock: Option<Pvclock>,
     /// What is kept on its exits.
     pub stats: Stats,
     /// What it tried and was refused.

@@ -109,3 +109,47 @@ fn an_illegal_pat_is_refused() {
     assert_eq!(wrmsr(&QUIET, 0x277, 2).vcpu.control().event_injection, GP);
     assert_eq!(wrmsr(&QUIET, 0x277, 6).vcpu.save().g_pat, 6);
 }
+
+static WITH_CLOCK: VmPolicy = VmPolicy {
+    devices: DeviceSet::PVCLOCK,
+    ..QUIET
+};
+
+/// Linux, Documentation/virt/kvm/x86/msr.rst: the two structures, and the MSRs that read back.
+#[test]
+fn a_paravirtual_clock_is_kept_where_the_guest_wants_it() {
+    let mut instance = guest(&WITH_CLOCK, &[0x0f, 0x30]);
+    let (wall, system) = (0x4b56_4d00, 0x4b56_4d01);
+    for (msr, value) in [(wall, 0x9000u64), (system, 0xa001)] {
+        instance.vcpu.save_mut().rip = CODE;
+        instance.vcpu.control_mut().exit_info1 = 1;
+        instance.vcpu.gprs.rcx = msr;
+        instance.vcpu.gprs.rdx = 0;
+        instance.vcpu.set_rax(value);
+        msr::emulate(&mut instance.vcpu, &mut instance.vm);
+        instance.vcpu.save_mut().rip = CODE;
+        instance.vm.memory.write(Gpa(CODE), &[0x0f, 0x32]).unwrap();
+        instance.vcpu.control_mut().exit_info1 = 0;
+        msr::emulate(&mut instance.vcpu, &mut instance.vm);
+        assert_eq!(instance.vcpu.save().rax, value);
+        instance.vm.memory.write(Gpa(CODE), &[0x0f, 0x30]).unwrap();
+    }
+    let memory = &instance.vm.memory;
+    let word = |at: u64| memory.read_u32(Gpa(at)).unwrap();
+    assert_eq!((word(0x9000) & 1, word(0x9004)), (0, 0x1234_5678));
+    assert_eq!(word(0xa000) & 1, 0, "it is whole");
+    // The TSC of these tests counts nanoseconds.
+    assert_eq!((word(0xa018), word(0xa01c)), (1 << 31, 1 | 1 << 8));
+    let at = |at: u64| memory.read_u64(Gpa(at)).unwrap();
+    assert!(at(0xa010) <= instance.vm.clock.now().0);
+    assert!(at(0xa008) <= crate::host::tsc::now());
+}
+
+#[test]
+fn a_vm_without_that_clock_has_no_such_msrs() {
+    let mut instance = guest(&QUIET, &[0x0f, 0x32]);
+    instance.vcpu.gprs.rcx = 0x4b56_4d01;
+    msr::emulate(&mut instance.vcpu, &mut instance.vm);
+    let event = instance.vcpu.control().event_injection;
+    assert_eq!(event, Event::exception_with_error(13, 0));
+}

@@ -29,7 +29,7 @@ const POLICY: VmPolicy = VmPolicy {
     tlb: TlbFlush::Auto,
     cpu: CpuModel::Minimal,
     cpuid: &[],
-    devices: DeviceSet::LAPIC.union(DeviceSet::IOAPIC).complement(),
+    devices: DeviceSet::PC,
     init_vmcb: |control| control.nested_control = nested::NP_ENABLE,
     dispatch: &DISPATCH,
     io: &[],
