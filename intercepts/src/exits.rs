@@ -87,14 +87,16 @@ exits! {
     Dr15Write = 0x03f => dr_write("dr15.write", "VMEXIT_DR15_WRITE", 15);
     ExceptionDe = 0x040 => exception("exception.de", "VMEXIT_EXCP0", 0);
     ExceptionDb = 0x041 => exception("exception.db", "VMEXIT_EXCP1", 1).floor(Action::Count);
-    ExceptionNmi = 0x042 => exception("exception.nmi", "VMEXIT_EXCP2", 2);
+    ExceptionNmi = 0x042 => exception("exception.nmi", "VMEXIT_EXCP2", 2)
+        .trigger("nothing that is defined (APM 15.12.3); `nmi` is the intercept of NMIs");
     ExceptionBp = 0x043 => exception("exception.bp", "VMEXIT_EXCP3", 3);
     ExceptionOf = 0x044 => exception("exception.of", "VMEXIT_EXCP4", 4);
     ExceptionBr = 0x045 => exception("exception.br", "VMEXIT_EXCP5", 5);
     ExceptionUd = 0x046 => exception("exception.ud", "VMEXIT_EXCP6", 6);
     ExceptionNm = 0x047 => exception("exception.nm", "VMEXIT_EXCP7", 7);
     ExceptionDf = 0x048 => exception("exception.df", "VMEXIT_EXCP8", 8);
-    Exception9 = 0x049 => exception("exception.9", "VMEXIT_EXCP9", 9);
+    Exception9 = 0x049 => exception("exception.9", "VMEXIT_EXCP9", 9)
+        .trigger("nothing that is defined: the vector is reserved (APM 15.12.10)");
     ExceptionTs = 0x04a => exception("exception.ts", "VMEXIT_EXCP10", 10);
     ExceptionNp = 0x04b => exception("exception.np", "VMEXIT_EXCP11", 11);
     ExceptionSs = 0x04c => exception("exception.ss", "VMEXIT_EXCP12", 12);

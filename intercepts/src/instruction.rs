@@ -51,6 +51,7 @@ pub static INSTRUCTIONS: &[Instruction] = &[
         ..svm("VMSAVE", &[0x0f, 0x01, 0xdb], ExitCode::Vmsave)
     },
     Instruction {
+        privilege: "CPL 0, EFER.SVME = 1 or the feature skinit",
         operands: "none",
         meaning: "Sets the global interrupt flag: interrupts reach the host",
         section: "15.17",
@@ -63,6 +64,7 @@ pub static INSTRUCTIONS: &[Instruction] = &[
         ..svm("CLGI", &[0x0f, 0x01, 0xdd], ExitCode::Clgi)
     },
     Instruction {
+        privilege: "CPL 0, EFER.SVME = 1 or the feature skinit",
         operands: "EAX: physical address of the secure loader",
         meaning: "Starts a loader that a TPM has measured, whatever ran before",
         feature: Feature::SKINIT,
@@ -76,6 +78,7 @@ pub static INSTRUCTIONS: &[Instruction] = &[
         ..svm("INVLPGA", &[0x0f, 0x01, 0xdf], ExitCode::Invlpga)
     },
     Instruction {
+        privilege: "CPL 0",
         operands: "RAX: linear address and what is valid, ECX: page count, EDX: ASID and PCID",
         meaning: "Drops translations from the TLBs of all processors",
         feature: Feature::INVLPGB,
@@ -83,6 +86,7 @@ pub static INSTRUCTIONS: &[Instruction] = &[
         ..svm("INVLPGB", &[0x0f, 0x01, 0xfe], ExitCode::Invlpgb)
     },
     Instruction {
+        privilege: "CPL 0",
         operands: "none",
         meaning: "Waits until every processor has done what INVLPGB asked",
         feature: Feature::INVLPGB,

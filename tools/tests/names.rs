@@ -147,8 +147,9 @@ fn the_code_takes_bits_and_numbers_from_the_vocabulary() {
                 name.strip_prefix(register)
                     .is_some_and(|bit| bits.iter().any(|row| row.name == bit))
             });
-            let is_msr =
-                rest.starts_with(" u32") && MSRS.iter().any(|msr| msr.name.to_uppercase() == name);
+            // CPUID has bits of the same names, which are no numbers in hexadecimal.
+            let is_number = rest.starts_with(" u32 = 0x") || rest.contains("Msr::");
+            let is_msr = is_number && MSRS.iter().any(|msr| msr.name.to_uppercase() == name);
             let Some((_, value)) = rest.split_once('=').filter(|_| is_bit || is_msr) else {
                 continue;
             };
