@@ -14,7 +14,7 @@ use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
 use nix::unistd::ttyname;
 
 use super::emulator::{self, Control, Emulator, Lines};
-use super::vnc::Keyboard;
+use super::vnc::Viewer;
 use crate::failure::{Doing, Result};
 use crate::setup::machine::{BOCHS, BOCHS_BIOS, BOCHS_VGA_BIOS};
 
@@ -126,7 +126,7 @@ impl Launch {
         let its_end: OwnedFd = pty.slave;
         let child = emulator::spawn(&mut command, vec![its_end])?;
         let control = Control::Records {
-            keyboard: Keyboard::new(child.id()),
+            viewer: Viewer::new(child.id()),
             done: false,
         };
         let lines = Lines {

@@ -17,7 +17,7 @@ use super::keys::Stroke;
 use super::qmp::Qmp;
 use super::records::{self, Record};
 use super::screen;
-use super::vnc::Keyboard;
+use super::vnc::Viewer;
 use crate::failure::{Doing, Failure, Result};
 
 /// The serial lines, our ends.
@@ -39,11 +39,11 @@ pub enum Control {
         /// It draws on this program's terminal.
         has_terminal: bool,
     },
-    /// By its keyboard alone. It does not end either when the VMM halts the machine, so what ends
-    /// the run is the VMM's last record.
+    /// By its screen and keyboard alone. It does not end either when the VMM halts the machine, so
+    /// what ends the run is the VMM's last record.
     Records {
-        /// The keyboard.
-        keyboard: Keyboard,
+        /// Who has screen and keyboard.
+        viewer: Viewer,
         /// That record was seen.
         done: bool,
     },
@@ -77,18 +77,18 @@ impl Emulator {
     pub fn press(&mut self, stroke: &Stroke) -> io::Result<()> {
         match &mut self.control {
             Control::Qmp { qmp, .. } => qmp.press(stroke),
-            Control::Records { keyboard, .. } => keyboard.press(stroke),
+            Control::Records { viewer, .. } => viewer.press(stroke),
         }
     }
 
     /// Saves the screen to `file`: as text if its name ends in `.txt`, else as a picture.
     pub fn save_screen(&mut self, file: &Path) -> io::Result<()> {
-        if file.extension().is_some_and(|kind| kind == "txt") {
+        if screen::is_text(file) {
             return std::fs::write(file, screen::text(&self.screen_rows()?));
         }
         match &mut self.control {
             Control::Qmp { qmp, .. } => qmp.save_picture(&std::path::absolute(file)?),
-            Control::Records { .. } => Err(io::ErrorKind::Unsupported.into()),
+            Control::Records { viewer, .. } => std::fs::write(file, viewer.picture()?),
         }
     }
 
@@ -138,9 +138,10 @@ impl Emulator {
 
     /// Whether the VMM is done, and has been for a while, but the emulator goes on.
     pub fn is_left_behind(&mut self) -> bool {
-        let Control::Records { done, .. } = &mut self.control else {
+        let Control::Records { done, viewer } = &mut self.control else {
             return false;
         };
+        viewer.come();
         let mut text = String::new();
         let read = self.lines.com2.rewind();
         let read = read.and_then(|()| self.lines.com2.read_to_string(&mut text));

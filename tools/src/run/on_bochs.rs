@@ -32,10 +32,10 @@ pub struct RunBochs {
 /// Runs the command.
 pub fn run(workspace: &Workspace, command: &RunBochs) -> Result<Status> {
     let steering = &command.steering;
-    if let Some(option) = steering.looks_at_screen() {
+    if let Some(option) = steering.reads_screen() {
         return Err(Failure::bad_input(format!(
-            "{option}: Bochs' screen is for the VNC viewer of a person alone; --expect watches the \
-             serial port"
+            "{option}: Bochs shows its screen as a picture alone: --screen FILE.ppm saves that, and \
+             --expect watches the serial port"
         )));
     }
     let prepared = command.subject.prepare(workspace)?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::display::Display;
+use super::screen;
 use super::script::{Player, Script, Step};
 use super::session::Plan;
 use super::terminal::RawTerminal;
@@ -48,12 +49,12 @@ impl Steering {
         }
     }
 
-    /// The option of it that looks at the screen, if there is one.
-    pub fn looks_at_screen(&self) -> Option<&'static str> {
+    /// The option of it that reads the screen's text, if there is one.
+    pub fn reads_screen(&self) -> Option<&'static str> {
         self.script.0.iter().find_map(|step| match step {
             Step::See(_) => Some("--see"),
-            Step::Screen(_) => Some("--screen"),
-            Step::Expect(_) | Step::Type(_) | Step::Keys(_) => None,
+            Step::Screen(file) if screen::is_text(file) => Some("--screen as text"),
+            Step::Screen(_) | Step::Expect(_) | Step::Type(_) | Step::Keys(_) => None,
         })
     }
 }

@@ -1,11 +1,18 @@
 //! The VGA's text memory as text.
 
+use std::path::Path;
+
 /// Where it is in physical memory.
 pub const TEXT_MEMORY: u64 = 0xb_8000;
 /// Characters in a row.
 const COLUMNS: usize = 80;
 /// A screen of 25 rows: character and attribute for each place.
 pub const TEXT_BYTES: u64 = 2 * 80 * 25;
+
+/// Whether a screen that is saved to this file is saved as text, and not as a picture.
+pub fn is_text(file: &Path) -> bool {
+    file.extension().is_some_and(|kind| kind == "txt")
+}
 
 /// The rows of a screen, 80 characters each. What is not ASCII is a question mark.
 pub fn rows(memory: &[u8]) -> Vec<String> {

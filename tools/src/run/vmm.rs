@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use vmm_config::Lowered;
 use vmm_config::words::{Counters, Word};
 
@@ -41,6 +41,10 @@ pub struct Subject {
     #[arg(long, value_name = "WHAT", value_parser = word::<Counters>)]
     counters: Option<Counters>,
 
+    /// Have something go wrong on purpose
+    #[arg(long, value_name = "WHAT")]
+    drill: Option<Drill>,
+
     /// Write every exit of every VM to FILE, one by one; `cargo vmm trace FILE` reads it
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -48,6 +52,13 @@ pub struct Subject {
     /// Write what happened to FILE, in JSON: how each VM ended, its exits by name
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+}
+
+/// What goes wrong on purpose.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Drill {
+    /// The VMM breaks before its first VM runs
+    Panic,
 }
 
 /// The options, read and found good.
@@ -110,9 +121,10 @@ impl Subject {
             .counters
             .map(|kept| format!("counters={}", kept.name()));
         let trace = self.trace.as_ref().map(|_| "trace".to_owned());
-        counters
+        let drill = self.drill.map(|Drill::Panic| "panic".to_owned());
+        [counters, trace, drill]
             .into_iter()
-            .chain(trace)
+            .flatten()
             .collect::<Vec<_>>()
             .join(" ")
     }

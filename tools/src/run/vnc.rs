@@ -1,11 +1,18 @@
-//! Bochs' keyboard, which only VNC viewers reach: this is one that never looks (RFC 6143).
+//! Bochs' screen and keyboard, which only VNC viewers reach: this is one (RFC 6143).
+//!
+//! QUIRK: Debian's Bochs 2.7 listens on all addresses of the host, and cannot be told not to. It
+//! serves one viewer at a time, whoever comes first: while this one is there, nobody else types.
+
+mod screen;
 
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::keys::Stroke;
+use screen::Screen;
 
 /// How long Bochs may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -14,32 +21,76 @@ const VERSION: &[u8; 12] = b"RFB 003.003\n";
 const NO_PASSWORD: u32 = 1;
 /// Other viewers may stay.
 const SHARED: u8 = 1;
-/// What a viewer sends of a key.
+/// What a viewer sends to see the screen, and of a key.
+const UPDATE_REQUEST: u8 = 3;
 const KEY_EVENT: u8 = 4;
 
-/// The way to the keyboard.
-pub struct Keyboard {
+/// The way to the screen and the keyboard.
+pub struct Viewer {
     /// The process that is Bochs.
     process: u32,
-    line: Option<TcpStream>,
+    seat: Option<Seat>,
 }
 
-impl Keyboard {
-    /// The keyboard of this Bochs. Nothing is done before the first key.
-    pub fn new(process: u32) -> Keyboard {
-        Keyboard {
+/// The place of the one viewer.
+struct Seat {
+    line: TcpStream,
+    screen: Arc<Screen>,
+}
+
+impl Viewer {
+    /// A viewer of this Bochs, who is not there yet.
+    pub fn new(process: u32) -> Viewer {
+        Viewer {
             process,
-            line: None,
+            seat: None,
+        }
+    }
+
+    /// Takes the viewer's place as soon as there is one: until then Bochs is still starting.
+    pub fn come(&mut self) {
+        if self.seat.is_none() {
+            self.seat = port(self.process).and_then(connect).ok();
         }
     }
 
     /// Presses and releases keys.
     pub fn press(&mut self, stroke: &Stroke) -> io::Result<()> {
-        let line = match &mut self.line {
-            Some(line) => line,
+        self.seat()?.line.write_all(&events(stroke))
+    }
+
+    /// The picture of Bochs' window, as a PPM file. Bochs draws a few times a second, so it is one
+    /// that stays.
+    pub fn picture(&mut self) -> io::Result<Vec<u8>> {
+        const BETWEEN: Duration = Duration::from_millis(500);
+        let end = Instant::now() + PATIENCE;
+        let mut before = self.seat()?.picture()?;
+        loop {
+            std::thread::sleep(BETWEEN);
+            let now = self.seat()?.picture()?;
+            // What never rests is shown as it is.
+            if now == before || Instant::now() >= end {
+                return Ok(now);
+            }
+            before = now;
+        }
+    }
+
+    fn seat(&mut self) -> io::Result<&mut Seat> {
+        Ok(match &mut self.seat {
+            Some(seat) => seat,
             none => none.insert(connect(port(self.process)?)?),
-        };
-        line.write_all(&events(stroke))
+        })
+    }
+}
+
+impl Seat {
+    fn picture(&mut self) -> io::Result<Vec<u8>> {
+        let Seat { line, screen } = self;
+        let (width, height) = screen.size();
+        let [right, bottom] = [width, height].map(|edge| (edge as u16).to_be_bytes());
+        let request = [[UPDATE_REQUEST, 0], [0; 2], [0; 2], right, bottom].concat();
+        screen.picture(|| line.write_all(&request), PATIENCE)
     }
 }
 
@@ -75,8 +126,9 @@ fn listening(table: &str, sockets: &[u64]) -> Option<u16> {
     })
 }
 
-/// Becomes a viewer.
-fn connect(port: u16) -> io::Result<TcpStream> {
+/// Becomes the viewer. What Bochs sends of the screen is read from now on, or Bochs would come to wait
+/// for that.
+fn connect(port: u16) -> io::Result<Seat> {
     let mut line = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     line.set_read_timeout(Some(PATIENCE))?;
     line.set_nodelay(true)?;
@@ -88,12 +140,17 @@ fn connect(port: u16) -> io::Result<TcpStream> {
         return Err(io::Error::other("Bochs wants a password"));
     }
     line.write_all(&[SHARED])?;
-    // Width, height and pixel format, and how long the name is that follows.
-    let mut screen = [0; 24];
-    line.read_exact(&mut screen)?;
-    let name = u32::from_be_bytes([screen[20], screen[21], screen[22], screen[23]]);
-    io::copy(&mut (&line).take(name.into()), &mut io::sink())?;
-    Ok(line)
+    let mut description = [0; 20];
+    line.read_exact(&mut description)?;
+    let screen = Arc::new(Screen::of_server(&description)?);
+    let mut name_bytes = [0; 4];
+    line.read_exact(&mut name_bytes)?;
+    let name = (&line).take(u32::from_be_bytes(name_bytes).into());
+    io::copy(&mut { name }, &mut io::sink())?;
+    line.set_read_timeout(None)?;
+    let (sent, shown) = (line.try_clone()?, Arc::clone(&screen));
+    std::thread::spawn(move || shown.follow(sent));
+    Ok(Seat { line, screen })
 }
 
 /// The messages of the keys' presses, and of their releases in the other order.
@@ -150,23 +207,24 @@ mod tests {
             line.read_exact(&mut [0; 12]).expect("a version");
             line.write_all(&NO_PASSWORD.to_be_bytes()).expect("sent");
             line.read_exact(&mut [0]).expect("a word on sharing");
-            line.write_all(&[0; 20]).expect("sent");
+            line.write_all(&super::screen::tests::SMALL).expect("sent");
             line.write_all(&5u32.to_be_bytes()).expect("sent");
             line.write_all(b"Bochs").expect("sent");
             let mut typed = Vec::new();
             line.read_to_end(&mut typed).expect("keys");
             typed
         });
-        let mut keyboard = Keyboard {
+        let mut viewer = Viewer {
             process: 0,
-            line: Some(connect(port).expect("a viewer")),
+            seat: Some(connect(port).expect("a viewer")),
         };
         let [h, newline] = &strokes("h\n").expect("keys")[..] else {
             panic!("two keys")
         };
-        keyboard.press(h).expect("pressed");
-        keyboard.press(newline).expect("pressed");
-        drop(keyboard);
+        viewer.press(h).expect("pressed");
+        viewer.press(newline).expect("pressed");
+        let seat = viewer.seat.take().expect("a seat");
+        seat.line.shutdown(std::net::Shutdown::Write).expect("left");
         let typed = server.join().expect("the server");
         assert_eq!(typed, [events(h), events(newline)].concat());
         assert_eq!(typed[20..24], [0, 0, 0xFF, 0x0D]);

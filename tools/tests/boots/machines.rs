@@ -3,7 +3,7 @@
 
 use iced_x86::code_asm::{eax, esi};
 
-use crate::harness::{Boot, slow};
+use crate::harness::{Boot, qemu_with, slow};
 use crate::in_a_vm::{POLICY, count, runs_like_the_bare_machine};
 use crate::tiny_guest::{power_off, tiny_guest};
 
@@ -16,6 +16,7 @@ pub fn slow_trials() -> Vec<libtest_mimic::Trial> {
         the_core_set_holds_on_a_ryzen_in_bochs,
         the_core_set_holds_on_a_phenom_in_bochs,
         under_shadow_paging_a_task_switch_is_performed_in_bochs,
+        a_vmm_that_breaks_says_so_on_each_machine_and_esc_starts_it_again,
     ]
 }
 
@@ -47,6 +48,39 @@ fn under_shadow_paging_a_task_switch_is_performed_in_bochs() {
             .replace("CMDLINE", "exercise")
             .replace("#REST", "npt = false");
         runs_like_the_bare_machine(Boot::bochs(&policy), "exercise", 80);
+    }
+}
+
+/// QEMU is told the status before a key could be pressed, unless it has no port for that; it ends when
+/// the machine starts again. The first keys come before anybody reads them. Bochs ends when the VMM is done.
+fn a_vmm_that_breaks_says_so_on_each_machine_and_esc_starts_it_again() {
+    let policy = POLICY.replace("CMDLINE", "demo");
+    let breaks = |boot: Boot| {
+        let boot = boot.args(["--drill", "panic"]).within_seconds("120");
+        boot.run()
+            .ends_with(4)
+            .shows("the VMM broke: ")
+            .shows("from vmm_core::hypervisor::run (");
+    };
+    for medium in [&[][..], &["--iso"], &["--uefi"]] {
+        let boot = || {
+            let boot = Boot::policy(&policy);
+            medium.iter().fold(boot, |boot, option| boot.arg(*option))
+        };
+        breaks(boot());
+        let folder = tempfile::tempdir().expect("a folder");
+        let script = "case $word in isa-debug-exit,*) word=isa-debug-exit,iobase=0xf4;; esac\n\
+                      set -- \"$@\" \"$word\"\n done\n";
+        let qemu = qemu_with(folder.path(), script);
+        breaks(boot().arg("--qemu").arg(qemu).args([
+            "--expect",
+            "from long_mode",
+            "--keys",
+            "aaaaaa<esc><esc><esc>",
+        ]));
+    }
+    for machine in ["bochs-ryzen", "bochs-phenom"] {
+        breaks(Boot::bochs(&policy.replace("qemu-tcg", machine)));
     }
 }
 

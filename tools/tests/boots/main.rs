@@ -34,10 +34,12 @@ mod modes;
 mod mutants;
 mod neighbours;
 mod on_a_terminal;
+mod pictures;
 mod policies;
 mod refusals;
 mod register_browser;
 mod replaying;
+mod screens;
 mod sessions;
 mod setting_up;
 mod several_vms;
@@ -85,6 +87,7 @@ fn main() -> ExitCode {
         modes::trials(),
         neighbours::trials(),
         on_a_terminal::trials(),
+        pictures::slow_trials(),
         policies::trials(),
         refusals::trials(),
         register_browser::trials(),

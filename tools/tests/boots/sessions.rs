@@ -1,12 +1,10 @@
 //! A person with four VMs, once at the serial line and once at the keyboard and the screen: looks
 //! at each, types into each, stops one, starts it again, and switches all of them off.
 
-use std::collections::HashMap;
-use std::path::Path;
-
 use iced_x86::code_asm::{dword_ptr, esi};
 
 use crate::harness::{Boot, Outcome, trials};
+use crate::screens::{Glyphs, Screen};
 use crate::several_vms::{policy, vm, with_kernel};
 use crate::tiny_guest::{EXIT_PORT, complain, power_off, tiny_guest};
 
@@ -201,67 +199,6 @@ fn a_session_on_the_keyboard_and_the_screen() {
     let again = screen("again");
     assert!(!again.text.contains("fault"), "{}", again.text);
     again.shows_its_text(&mut glyphs);
-}
-
-/// A screen as it was saved: what was in the VGA's memory, and what a person saw.
-struct Screen {
-    text: String,
-    /// For each place of the screen, which pixels of its character are lit.
-    lit: Vec<Vec<bool>>,
-}
-
-/// The shape of each character, as it was first seen.
-type Glyphs = HashMap<u8, Vec<bool>>;
-
-const COLUMNS: usize = 80;
-const ROWS: usize = 25;
-/// A character on the screen, in pixels.
-const WIDTH: usize = 9;
-const HEIGHT: usize = 16;
-
-impl Screen {
-    fn load(folder: &Path, name: &str) -> Screen {
-        let file = |kind: &str| {
-            let path = folder.join(format!("{name}.{kind}"));
-            std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-        };
-        let picture = file("ppm");
-        let header = format!("P6\n{} {}\n255\n", COLUMNS * WIDTH, ROWS * HEIGHT);
-        let pixels = picture
-            .strip_prefix(header.as_bytes())
-            .expect("a picture of the text mode");
-        let is_lit = |x: usize, y: usize| {
-            let at = 3 * (y * COLUMNS * WIDTH + x);
-            pixels[at..at + 3].iter().any(|colour| *colour != 0)
-        };
-        let lit = (0..ROWS * COLUMNS)
-            .map(|place| {
-                let (left, top) = (place % COLUMNS * WIDTH, place / COLUMNS * HEIGHT);
-                let pixels = (0..HEIGHT).flat_map(|y| (0..WIDTH).map(move |x| (x, y)));
-                pixels.map(|(x, y)| is_lit(left + x, top + y)).collect()
-            })
-            .collect();
-        let text = String::from_utf8(file("txt")).expect("ASCII");
-        Screen { text, lit }
-    }
-
-    /// Fails unless the picture has one shape for each character of the text, and another for
-    /// each other one: then it reads as the text does. One place has the cursor.
-    fn shows_its_text(&self, glyphs: &mut Glyphs) {
-        let rows: Vec<_> = self.text.lines().map(str::as_bytes).collect();
-        let mut odd = 0;
-        for (place, shape) in self.lit.iter().enumerate() {
-            let row = rows.get(place / COLUMNS).copied().unwrap_or_default();
-            let character = row.get(place % COLUMNS).copied().unwrap_or(b' ');
-            if glyphs.entry(character).or_insert_with(|| shape.clone()) != shape {
-                odd += 1;
-            }
-        }
-        assert!(odd <= 1, "{odd} places do not look like\n{}", self.text);
-        let shapes: std::collections::HashSet<_> = glyphs.values().collect();
-        assert_eq!(shapes.len(), glyphs.len(), "two characters look alike");
-        assert!(glyphs[&b' '].iter().all(|lit| !lit), "a blank is not blank");
-    }
 }
 
 /// There is memory for eight lives at a time and no more, and there are sixteen.

@@ -56,16 +56,20 @@ pub fn panicked(report: impl Display) -> ! {
 }
 
 /// Stays, with the log on the screen, for people to read: each key that is pressed shows a page
-/// before. Ends where an emulator waits for the status.
+/// before, and Esc starts the machine again. Ends where an emulator waits for the status.
 fn turn_pages(status: Status) -> ! {
     const RELEASED: u8 = 1 << 7;
+    const ESC: u8 = 1;
     // SAFETY: nothing follows, whatever the VMs did.
     unsafe { power::tell_emulator(status as u8) }
     // SAFETY: the keyboard's other driver does not run again.
     let mut keyboard = Keyboard::init(unsafe { Hardware::new() });
     loop {
-        if keyboard.read().is_some_and(|code| code & RELEASED == 0) {
-            SCREEN.lock().turn_log_back();
+        match keyboard.read() {
+            // SAFETY: as above.
+            Some(ESC) => unsafe { power::reset() },
+            Some(code) if code & RELEASED == 0 => SCREEN.lock().turn_log_back(),
+            _ => {}
         }
         core::hint::spin_loop();
     }
