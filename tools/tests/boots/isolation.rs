@@ -1,6 +1,8 @@
 //! No guest reaches past its VM: a witness in a second VM, and the VMM's own drill, see nothing of
 //! what it tries.
 
+mod wide;
+
 use iced_x86::IcedError;
 use iced_x86::code_asm::*;
 
@@ -10,6 +12,8 @@ use crate::tiny_guest::{power_off, tiny_guest};
 trials![
     a_guest_that_writes_every_address_reaches_nothing_under_nested_paging,
     a_guest_that_writes_every_address_reaches_nothing_under_shadow_paging,
+    entries_of_64_bits_lead_nowhere_else_under_nested_paging,
+    entries_of_64_bits_lead_nowhere_else_under_shadow_paging,
     random_tables_and_registers_harm_nobody_under_nested_paging,
     random_tables_and_registers_harm_nobody_under_shadow_paging,
 ];
@@ -343,32 +347,33 @@ fn beside_a_witness(npt: bool, wild: &[u8]) -> Outcome {
         .run()
 }
 
-fn reaches_nothing(npt: bool) {
-    beside_a_witness(npt, &wild())
-        .ends_with(0)
-        .shows("witness: power-off")
-        .shows("code and constants: as they were");
-}
-
-fn harms_nobody(npt: bool) {
-    beside_a_witness(npt, &nonsense())
+fn harms_nobody(npt: bool, wild: &[u8]) {
+    beside_a_witness(npt, wild)
         .ends_with(0)
         .shows("witness: power-off")
         .shows("code and constants: as they were");
 }
 
 fn random_tables_and_registers_harm_nobody_under_nested_paging() {
-    harms_nobody(true);
+    harms_nobody(true, &nonsense());
 }
 
 fn random_tables_and_registers_harm_nobody_under_shadow_paging() {
-    harms_nobody(false);
+    harms_nobody(false, &nonsense());
 }
 
 fn a_guest_that_writes_every_address_reaches_nothing_under_nested_paging() {
-    reaches_nothing(true);
+    harms_nobody(true, &wild());
 }
 
 fn a_guest_that_writes_every_address_reaches_nothing_under_shadow_paging() {
-    reaches_nothing(false);
+    harms_nobody(false, &wild());
+}
+
+fn entries_of_64_bits_lead_nowhere_else_under_nested_paging() {
+    harms_nobody(true, &wide::kernel());
+}
+
+fn entries_of_64_bits_lead_nowhere_else_under_shadow_paging() {
+    harms_nobody(false, &wide::kernel());
 }
