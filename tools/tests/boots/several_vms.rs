@@ -8,6 +8,7 @@ use crate::tiny_guest::{power_off, tiny_guest};
 trials![
     four_vms_are_switched_among_and_typed_into,
     a_vm_is_stopped_and_started_and_reset_at_the_console,
+    each_press_of_the_switch_counts_even_in_one_breath,
     a_paused_vm_stands_and_goes_on,
     a_paused_vm_s_clock_stands,
     the_last_vm_can_be_started_again_while_the_console_is_open,
@@ -128,6 +129,25 @@ fn a_vm_is_stopped_and_started_and_reset_at_the_console() {
     let starts = outcome.lines_of("b");
     let prompts = starts.iter().filter(|line| line.starts_with("tollgate> "));
     assert_eq!(prompts.count(), 3, "{starts:#?}");
+}
+
+/// Off and on; then off, on and off, or the run would not end.
+fn each_press_of_the_switch_counts_even_in_one_breath() {
+    let outcome = play(
+        shells(&["a", "b"]),
+        &[
+            ("\x1d2", "b has the keyboard"),
+            ("\x1dss\r", "b: turned-off"),
+            ("", "b| tollgate> "),
+            ("\x1dsss\r", "b: turned-off"),
+            ("\x1d1", "a has the keyboard"),
+            ("poweroff\n", "a: power-off"),
+        ],
+    )
+    .ends_with(0);
+    let starts = outcome.lines_of("b");
+    let prompts = starts.iter().filter(|line| line.starts_with("tollgate> "));
+    assert_eq!(prompts.count(), 2, "{starts:#?}");
 }
 
 fn a_paused_vm_stands_and_goes_on() {

@@ -66,7 +66,7 @@ impl Hypervisor {
                 if self.is_ending() {
                     // It is off for the person, but not buried yet.
                     if let Some(guest) = self.guests.get_mut(self.focus) {
-                        guest.start_again = true;
+                        guest.start_again = !guest.start_again;
                     }
                 } else if !self.turn_off("turned off at the console") {
                     self.start_vm(self.focus);
