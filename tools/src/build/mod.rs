@@ -63,6 +63,14 @@ fn with_policy(
     build(workspace, &recipe, &VMM_SOURCES, &files)
 }
 
+/// A name for all that the VMM and the guest kernel are built from, the same on every machine.
+pub fn sources(workspace: &Workspace) -> Result<String> {
+    let mut key = Key::new();
+    add_sources(&mut key, workspace, &VMM_SOURCES)?;
+    add_sources(&mut key, workspace, &["guest"])?;
+    Ok(key.finish())
+}
+
 /// The program that replays journals under the policy `config`, for this machine.
 pub fn replayer(workspace: &Workspace, config: &Path) -> Result<PathBuf> {
     const BINARY: &str = "replay";

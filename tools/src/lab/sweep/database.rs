@@ -15,7 +15,7 @@ use crate::run::report::Report;
 
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS points (
-        key TEXT PRIMARY KEY,            -- a hash of policy, guest and marker
+        key TEXT PRIMARY KEY,            -- a hash of VMM, policy, guest and marker
         number INTEGER NOT NULL,         -- in the plan, from 0
         policy TEXT NOT NULL,            -- vm.toml
         error TEXT,                      -- why there is no result
@@ -45,6 +45,8 @@ pub struct Database {
 /// A point with what it came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
+    /// Its key.
+    pub key: String,
     /// Its number in the plan.
     pub number: i64,
     /// What was set, name and value.
@@ -214,6 +216,7 @@ fn rows(connection: &Connection) -> rusqlite::Result<Vec<Row>> {
             .collect::<rusqlite::Result<_>>()?;
         let exits: Option<Option<i64>> = exits.query_row([&key], |row| row.get(0)).optional()?;
         Ok(Row {
+            key,
             number: row.get(1)?,
             settings,
             instructions: instructions.and_then(|number| u64::try_from(number).ok()),

@@ -4,7 +4,7 @@ mod database;
 mod plan;
 mod plot;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError, mpsc};
@@ -14,6 +14,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::measure::{self, Boot};
+use crate::build;
 use crate::failure::{Doing, Failure, Result, Status};
 use crate::progress::{produce, say};
 use crate::run::report::Report;
@@ -89,8 +90,9 @@ impl Shard {
 /// Runs the command.
 pub fn run(workspace: &Workspace, command: &Sweep) -> Result<Status> {
     let plan = Plan::read(&command.plan)?;
-    let points: Vec<_> = plan
-        .points()?
+    let points = plan.points(&build::sources(workspace)?)?;
+    let keys: BTreeSet<_> = points.iter().map(|point| point.key.clone()).collect();
+    let points: Vec<_> = points
         .into_iter()
         .filter(|point| command.shard.is_none_or(|shard| shard.has(point)))
         .collect();
@@ -113,7 +115,16 @@ pub fn run(workspace: &Workspace, command: &Sweep) -> Result<Status> {
             say(&format!("{new} points from {}", shard.display()));
         }
     }
-    let rows = database.rows()?;
+    let (rows, others): (Vec<_>, Vec<_>) = database
+        .rows()?
+        .into_iter()
+        .partition(|row| keys.contains(&row.key));
+    if !others.is_empty() {
+        say(&format!(
+            "{} points of another plan, or of the VMM as it was, stay in the file",
+            others.len()
+        ));
+    }
     produce(&plot::table(&rows));
     if let Some(page) = &command.plot {
         std::fs::write(page, plot::page(&rows)).map_err(|error| {

@@ -93,11 +93,12 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Every combination, in an order that is the same in every shard.
+    /// Every combination, in an order that is the same in every shard. `vmm`: a name for the VMM
+    /// that it is run under, without which a result means nothing.
     ///
     /// # Errors
     /// The policy or a guest cannot be read, a key leads nowhere, or there are too many.
-    pub fn points(&self) -> Result<Vec<Point>> {
+    pub fn points(&self, vmm: &str) -> Result<Vec<Point>> {
         let wrong =
             |error: &dyn Display| Failure::bad_input(format!("{}: {error}", self.policy.display()));
         let text = std::fs::read_to_string(&self.policy).map_err(|error| wrong(&error))?;
@@ -120,7 +121,7 @@ impl Plan {
         }
         let points = combinations.iter().enumerate();
         points
-            .map(|(number, chosen)| self.point(number, &policy, chosen))
+            .map(|(number, chosen)| self.point(vmm, number, &policy, chosen))
             .collect()
     }
 
@@ -145,7 +146,7 @@ impl Plan {
         axes
     }
 
-    fn point(&self, number: usize, policy: &Table, chosen: &[Choice]) -> Result<Point> {
+    fn point(&self, vmm: &str, number: usize, policy: &Table, chosen: &[Choice]) -> Result<Point> {
         let mut policy = policy.clone();
         let mut point = Point {
             number,
@@ -177,6 +178,7 @@ impl Plan {
         }
         point.policy = toml::to_string(&policy).doing(|| "write a policy".to_string())?;
         let mut key = Key::new();
+        key.text(vmm);
         key.text(&point.policy);
         key.text(self.until.as_deref().unwrap_or_default());
         if let Some(guest) = &point.guest {
@@ -274,7 +276,7 @@ pub(super) mod tests {
         let file = folder.path().join("sweep.toml");
         std::fs::write(&file, format!("policy = \"vm.toml\"\n{plan}")).expect("a plan");
         let plan = Plan::read(&file).expect("a plan");
-        plan.points().expect("points")
+        plan.points("vmm").expect("points")
     }
 
     #[test]
@@ -288,6 +290,18 @@ pub(super) mod tests {
         assert_eq!(keys.len(), points.len());
         let names: Vec<_> = points[0].settings.iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["guest", "rdtsc", "pause", "vm.weight"]);
+    }
+
+    #[test]
+    fn another_vmm_is_another_point() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("vm.toml"), POLICY).expect("a policy");
+        let file = folder.path().join("sweep.toml");
+        std::fs::write(&file, "policy = \"vm.toml\"\n").expect("a plan");
+        let plan = Plan::read(&file).expect("a plan");
+        let key = |vmm| plan.points(vmm).expect("a point")[0].key.clone();
+        assert_eq!(key("one"), key("one"));
+        assert_ne!(key("one"), key("other"));
     }
 
     #[test]
@@ -334,7 +348,7 @@ pub(super) mod tests {
             ("guests = [\"nothing\"]", "cannot read"),
         ] {
             std::fs::write(&file, format!("policy = \"vm.toml\"\n{plan}\n")).expect("a plan");
-            let points = Plan::read(&file).and_then(|plan| plan.points());
+            let points = Plan::read(&file).and_then(|plan| plan.points("vmm"));
             assert!(
                 points.is_err_and(|error| error.message.contains(what)),
                 "{plan}"

@@ -125,6 +125,7 @@ mod tests {
 
     fn rows() -> Vec<Row> {
         let row = |number, value: &str, instructions, error: Option<&str>| Row {
+            key: format!("{number}"),
             number,
             settings: vec![("rdtsc".into(), value.into())],
             instructions,
