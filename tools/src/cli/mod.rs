@@ -1,5 +1,6 @@
 //! The command line of `vmm`, and of the aliases that call it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -113,6 +114,7 @@ fn parse() -> CommandLine {
 fn perform(command: &Command) -> Result<Status> {
     let workspace = Workspace::find();
     match command {
+        Command::RunQemu(command) if command.top => top::with_machine(&workspace, without_top()),
         Command::RunQemu(command) => on_qemu::run(&workspace, command),
         Command::RunBochs(command) => on_bochs::run(&workspace, command),
         Command::Test(command) => test::run(&workspace, command),
@@ -146,4 +148,17 @@ fn perform(command: &Command) -> Result<Status> {
             Ok(Status::Good)
         }
     }
+}
+
+/// The words of a `run-qemu --top` but these two. What is behind `--` is QEMU's.
+fn without_top() -> Vec<OsString> {
+    let mut words: Vec<_> = std::env::args_os().skip(2).collect();
+    let ours = words.iter().position(|word| word == "--");
+    let place = words[..ours.unwrap_or(words.len())]
+        .iter()
+        .position(|word| word == "--top");
+    if let Some(place) = place {
+        words.remove(place);
+    }
+    words
 }

@@ -45,6 +45,11 @@ pub struct RunQemu {
     #[arg(long, value_name = "FILE")]
     share: Option<PathBuf>,
 
+    /// Show in full screen what the guests exit for, as `cargo vmm top` does; what the run prints
+    /// comes when it has ended
+    #[arg(long, conflicts_with = "share")]
+    pub top: bool,
+
     /// Write to FILE what comes to each VM at each exit, and what becomes of it; `cargo vmm replay
     /// FILE` does the same again without QEMU
     #[arg(long, value_name = "FILE", conflicts_with_all = ["iso", "uefi", "stick"])]

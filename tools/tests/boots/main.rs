@@ -48,6 +48,7 @@ mod study;
 mod sweeping;
 mod tiny_guest;
 mod tracing;
+mod watching;
 
 use std::process::ExitCode;
 
@@ -103,6 +104,7 @@ fn main() -> ExitCode {
         tiny_guest::trials(),
         tracing::trials(),
         tracing::slow_trials(),
+        watching::trials(),
     ]
     .into_iter()
     .flatten()

@@ -3,10 +3,12 @@
 //! QEMU keeps the machine's memory in a file that others may read (`run-qemu --share FILE`). The
 //! ledger in it tells everything; the VMM does not know that somebody looks.
 
+mod machine;
 mod memory;
 mod sample;
 mod view;
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -15,10 +17,15 @@ use clap::Args;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind};
 
 use crate::failure::{Doing, Failure, Result, Status};
-use crate::progress::produce;
+use crate::progress::{produce, say};
+use crate::workspace::Workspace;
+use machine::Machine;
 pub use memory::Memory;
 pub use sample::{Sample, rates};
 use view::{View, Wish};
+
+/// How often `run-qemu --top` looks.
+const EVERY: Duration = Duration::from_secs(1);
 
 /// Shows live what the guests of a running machine exit for
 ///
@@ -47,30 +54,67 @@ pub fn run(command: &Top) -> Result<Status> {
             command.file.display()
         ))
     })?;
-    let look = || Sample::take(&memory, ledger).ok_or_else(gone);
+    let mut look = || Sample::take(&memory, ledger).ok_or_else(gone).map(Some);
     if command.once {
         let text = serde_json::to_string_pretty(&look()?).doing(|| "write JSON".to_string())?;
         produce(&format!("{text}\n"));
         return Ok(Status::Good);
     }
-    if !std::io::stdout().is_terminal() {
-        return Err(Failure::bad_input(
-            "top needs a terminal; --once prints one look as JSON",
-        ));
+    show(&mut look, Duration::from_millis(command.every)).map(|()| Status::Good)
+}
+
+/// `run-qemu --top`: a machine, and the view of it until one of them ends. `words`: the other
+/// words of the command line.
+pub fn with_machine(workspace: &Workspace, words: Vec<OsString>) -> Result<Status> {
+    must_be_terminal()?;
+    let output = workspace.artifacts().join("top.serial");
+    let folder = workspace.artifacts();
+    std::fs::create_dir_all(&folder).doing(|| format!("make the folder {}", folder.display()))?;
+    say(&format!(
+        "building and booting; what the run prints is in {}",
+        output.display()
+    ));
+    let mut machine = Machine::start(words, &output)?;
+    if let Some((memory, ledger)) = machine.ledger()? {
+        let mut look = || {
+            if machine.is_running()? {
+                Sample::take(&memory, ledger).ok_or_else(gone).map(Some)
+            } else {
+                Ok(None)
+            }
+        };
+        show(&mut look, EVERY)?;
     }
+    let (printed, status) = machine.end()?;
+    produce(&printed);
+    Ok(status)
+}
+
+fn must_be_terminal() -> Result<()> {
+    if std::io::stdout().is_terminal() {
+        return Ok(());
+    }
+    Err(Failure::bad_input(
+        "top needs a terminal; `cargo vmm top --once FILE` prints one look as JSON",
+    ))
+}
+
+fn show(look: &mut dyn FnMut() -> Result<Option<Sample>>, every: Duration) -> Result<()> {
+    must_be_terminal()?;
     let mut terminal = ratatui::init();
-    let shown = watch(&mut terminal, &look, Duration::from_millis(command.every));
+    let shown = watch(&mut terminal, look, every);
     ratatui::restore();
-    shown.map(|()| Status::Good)
+    shown
 }
 
 fn gone() -> Failure {
     Failure::host("the ledger is gone: the machine was started anew")
 }
 
+/// Shows what `look` sees until the person, or what is looked at, ends.
 fn watch(
     terminal: &mut ratatui::DefaultTerminal,
-    look: &dyn Fn() -> Result<Sample>,
+    look: &mut dyn FnMut() -> Result<Option<Sample>>,
     every: Duration,
 ) -> Result<()> {
     let mut view = View::default();
@@ -78,7 +122,10 @@ fn watch(
     let mut frozen = 0;
     loop {
         if Instant::now() >= next {
-            view.show(look()?);
+            let Some(sample) = look()? else {
+                return Ok(());
+            };
+            view.show(sample);
             next = Instant::now() + every;
         }
         terminal
