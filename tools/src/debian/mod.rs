@@ -54,11 +54,15 @@ fn origin(file: Debian) -> (&'static str, Origin) {
 /// Fails (exit status 3) where the machine has no Debian tools, or no network.
 pub fn fetch(workspace: &Workspace, file: Debian) -> Result<PathBuf> {
     let folder = workspace.debian();
-    let place = folder.join(file.name());
+    let (architecture, origin) = origin(file);
+    // What is made here is made again when it is made otherwise.
+    let place = match origin {
+        Origin::Initramfs => folder.join(format!("{}-{}", file.name(), initramfs::key())),
+        _ => folder.join(file.name()),
+    };
     if place.is_file() {
         return Ok(place);
     }
-    let (architecture, origin) = origin(file);
     if matches!(origin, Origin::Grub) {
         setup::ensure(workspace, &[Need::GrubTools])?;
     }

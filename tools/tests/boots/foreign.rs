@@ -127,7 +127,8 @@ fn linux(policy: &str) {
     let numbers = format!("seq {FIRST} {LAST}\n");
     let outcome = Boot::policy(policy)
         .within_seconds("900")
-        .args(["--icount", "--expect", "linux# ", "--type", "self-test\n"])
+        .args(["--icount", "--expect", "linux# "])
+        .args(["--type", &format!("self-test {}\n", kib_of(policy))])
         .args(["--expect", "self-test: ", "--expect", "linux# "])
         .args(["--type", &numbers, "--expect", "linux# "])
         .args(["--type", "poweroff\n"])
@@ -135,6 +136,14 @@ fn linux(policy: &str) {
         .ends_with(0)
         .shows("self-test: passed");
     came_unharmed(&outcome, LAST);
+}
+
+/// How many KiB of memory the first VM of a policy has, by its line `memory = "N MiB"`.
+fn kib_of(policy: &str) -> u32 {
+    let size = policy.split("memory ").nth(1).expect("a memory");
+    let size = size.split('"').nth(1).expect("a size");
+    let mib = size.strip_suffix(" MiB").expect("MiB");
+    mib.parse::<u32>().expect("a number") * 1024
 }
 
 /// Fails unless all numbers came as they went.
