@@ -56,19 +56,39 @@ impl Pic {
     /// Reads one of these ports.
     #[inline]
     pub fn read(&mut self, port: u16) -> u8 {
-        let chip = if port & 0x80 == 0 {
-            &self.master
-        } else {
-            &self.slave
-        };
-        if chip.poll {
+        if self.is_polled(port) {
             self.poll(port)
-        } else if port & 1 != 0 {
+        } else {
+            self.look(port)
+        }
+    }
+
+    /// Whether the next read of one of these ports takes an interrupt.
+    #[inline(always)]
+    pub const fn is_polled(&self, port: u16) -> bool {
+        self.at(port).poll
+    }
+
+    /// The register that one of these ports shows.
+    #[inline(always)]
+    pub const fn look(&self, port: u16) -> u8 {
+        let chip = self.at(port);
+        if port & 1 != 0 {
             chip.imr
         } else if chip.read_isr {
             chip.isr
         } else {
             chip.irr
+        }
+    }
+
+    /// The chip that one of these ports belongs to.
+    #[inline(always)]
+    const fn at(&self, port: u16) -> &Chip {
+        if port & 0x80 == 0 {
+            &self.master
+        } else {
+            &self.slave
         }
     }
 

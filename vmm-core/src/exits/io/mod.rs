@@ -29,15 +29,35 @@ pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
 #[inline(always)]
 fn pic(vcpu: &mut Vcpu, vm: &mut Vm, info: IoioInfo) -> Outcome {
     if info.is_in() {
-        let value = vm.devices.pic.read(info.port());
-        let rax = vcpu.save().rax;
-        vcpu.set_rax(merge(rax, value.into(), 1));
-        complete_pic(vcpu, vm)
+        read_pic(vcpu, vm, info.port())
     } else if info.port() & 1 != 0 {
         write_pic_mask(vcpu, vm, info.port())
     } else {
         write_pic_command(vcpu, vm, info.port())
     }
+}
+
+#[inline(always)]
+fn read_pic(vcpu: &mut Vcpu, vm: &mut Vm, port: u16) -> Outcome {
+    if vm.devices.pic.is_polled(port) {
+        return poll_pic(vcpu, vm, port);
+    }
+    let value = vm.devices.pic.look(port);
+    answer_pic(vcpu, vm, value)
+}
+
+#[cold]
+#[inline(never)]
+fn poll_pic(vcpu: &mut Vcpu, vm: &mut Vm, port: u16) -> Outcome {
+    let value = vm.devices.pic.read(port);
+    answer_pic(vcpu, vm, value)
+}
+
+#[inline(always)]
+fn answer_pic(vcpu: &mut Vcpu, vm: &mut Vm, value: u8) -> Outcome {
+    let rax = vcpu.save().rax;
+    vcpu.set_rax(merge(rax, value.into(), 1));
+    complete_pic(vcpu, vm)
 }
 
 #[inline(never)]
