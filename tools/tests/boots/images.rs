@@ -328,7 +328,10 @@ fn the_guests_first_line_comes_as_soon_from_any_disc() {
         power_off(a)
     });
     let ticks = |medium: &[&str]| {
-        let boot = Boot::policy(&machine("qemu-tcg", "")).arg("--icount");
+        // Firmware takes long where instructions are counted.
+        let boot = Boot::policy(&machine("qemu-tcg", ""))
+            .within_seconds("900")
+            .arg("--icount");
         let boot = medium.iter().fold(boot, |boot, option| boot.arg(*option));
         let outcome = boot.kernel(&kernel).run().ends_with(0).shows("demo| line");
         outcome.report["ticks"].as_u64().expect("a figure")
