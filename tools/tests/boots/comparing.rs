@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
+use tools::setup::{self, Need};
+use tools::workspace::Workspace;
 
 use crate::harness::{POLICY, trials, vmm};
 use crate::tiny_guest::{power_off, tiny_guest};
@@ -93,8 +95,9 @@ fn a_marker_ends_each_run_after_the_same_number_of_instructions() {
     );
 }
 
-/// What a headless Chromium makes of the page, where there is one.
+/// What a headless Chromium makes of the page.
 fn the_page_is_shown_by_a_browser() {
+    setup::ensure(&Workspace::find(), &[Need::Browser]).expect("set-up");
     let folder = tempfile::tempdir().expect("a folder");
     guest(folder.path());
     let counting = POLICY.replace("[set.base]", "[set.base]\nrdtsc = \"count\"");
@@ -106,10 +109,8 @@ fn the_page_is_shown_by_a_browser() {
     let shown = Command::new("chromium")
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
         .arg(format!("file://{}", page.display()))
-        .output();
-    let Ok(shown) = shown else {
-        return;
-    };
+        .output()
+        .expect("a browser");
     let dom = String::from_utf8_lossy(&shown.stdout);
     assert!(
         dom.contains("<rect class=\"side1\"") && dom.contains("+25"),
