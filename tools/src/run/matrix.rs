@@ -12,6 +12,7 @@ use vmm_config::Lowered;
 use vmm_config::lowered::{Gate, Handler};
 
 use super::options::config_file;
+use super::unexercised;
 use crate::failure::{Doing, Failure, Result, Status};
 use crate::policy;
 use crate::progress::produce;
@@ -98,7 +99,11 @@ fn shown(policy: &Lowered, counts: &BTreeMap<String, u64>) -> String {
             table::grouped(count),
             gate.map_or("-", declared).to_owned(),
             gate.map_or_else(|| "-".to_owned(), |gate| handled(&gate.handler)),
-            remark(policy, exit),
+            if count == 0 {
+                remark(policy, exit)
+            } else {
+                String::new()
+            },
         ]
     });
     let headings = [
@@ -141,7 +146,7 @@ fn handled(handler: &Handler) -> String {
     }
 }
 
-/// Why the machine never takes the exit, if it does not.
+/// Why the machine did not take the exit, and where it was seen.
 fn remark(policy: &Lowered, exit: &Exit) -> String {
     let machine = policy.machine;
     let never = |(code, why): &(_, &str)| (*code == exit.code).then(|| (*why).to_owned());
@@ -149,8 +154,14 @@ fn remark(policy: &Lowered, exit: &Exit) -> String {
         let feature = exit.feature.filter(|feature| !machine.has(*feature))?;
         Some(format!("{} has no {}", machine.name, feature.name))
     };
-    let reason = machine.never_exits.iter().find_map(never);
-    reason.or_else(lacks).unwrap_or_default()
+    let reason = machine.never_exits.iter().find_map(never).or_else(lacks);
+    let reason = reason.or_else(|| unexercised::why(exit.name).map(str::to_owned));
+    match reason {
+        Some(reason) if unexercised::SHOWN_ON_BOCHS.contains(&exit.name) => {
+            format!("{reason}; shown on Bochs")
+        }
+        reason => reason.unwrap_or_default(),
+    }
 }
 
 /// The code as the manual writes it.

@@ -28,6 +28,7 @@ pub mod signals;
 pub mod terminal;
 pub mod text;
 pub mod trace;
+pub mod unexercised;
 pub mod vmm;
 pub mod vnc;
 

@@ -7,6 +7,7 @@
 mod bad_guests;
 mod bad_input;
 mod bare_machine;
+mod beyond_qemu;
 mod binary;
 mod browser;
 mod carried;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         counting::trials(),
         debugging::trials(),
         denials::trials(),
+        beyond_qemu::slow_trials(),
         editor::slow_trials(),
         hardware::trials(),
         foreign::trials(),

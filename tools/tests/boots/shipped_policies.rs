@@ -1,5 +1,5 @@
 //! The policies in `policies/`, each booted: it runs, and does what it is for. Those that boot
-//! other people's kernels are the business of `foreign`.
+//! other people's kernels are the business of `foreign`, those for Bochs of `beyond_qemu`.
 
 use std::path::PathBuf;
 
@@ -74,7 +74,10 @@ const PROMISES: &[Promise] = &[
 pub fn trials() -> Vec<Trial> {
     files()
         .into_iter()
-        .filter(|file| !std::fs::read_to_string(file).is_ok_and(|text| text.contains("debian:")))
+        .filter(|file| {
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            !text.contains("debian:") && !text.contains("machine = \"bochs-")
+        })
         .map(|file| {
             let name = stem(&file);
             Trial::test(
