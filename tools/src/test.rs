@@ -15,17 +15,20 @@ pub struct Test {
     all: bool,
 }
 
+/// The VMM as a replay links it, with its journal. Its features are not those of the VMM that
+/// boots, so `cargo test` leaves it out.
+const REPLAY: [&str; 5] = ["test", "--package", "replay", "--package", "vmm-core"];
 /// The boots that `cargo test` leaves out.
 const LONG: [&str; 6] = ["test", "--test", "boots", "--", "--ignored", "slow::"];
 
 /// Runs the command.
 pub fn run(workspace: &Workspace, command: &Test) -> Result<Status> {
     let short: &[&str] = &["test"];
-    let long = command.all.then_some(&LONG[..]);
-    for arguments in [Some(short), long].into_iter().flatten() {
+    let others: &[&[&str]] = if command.all { &[&REPLAY, &LONG] } else { &[] };
+    for arguments in [short].iter().chain(others) {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let tested = Command::new(cargo)
-            .args(arguments)
+            .args(*arguments)
             .current_dir(workspace.root())
             .status()
             .doing(|| "start cargo".to_string())?;

@@ -1,11 +1,13 @@
-//! What QEMU never exits for, in Bochs: each exit comes as often as the guest causes it.
+//! What QEMU never exits for, in Bochs: each exit comes as often as the guest causes it, and only
+//! while its intercept is set.
 
 use iced_x86::code_asm::{cr4, eax, ecx};
 use libtest_mimic::Trial;
 use tools::run::unexercised::SHOWN_ON_BOCHS;
 
-use crate::counting::counts;
+use crate::counting::{TIMED, counts};
 use crate::harness::{Boot, slow};
+use crate::in_a_vm::said_by;
 use crate::tiny_guest::tiny_guest;
 
 const POLICY: &str = include_str!("../../../policies/beyond-qemu.toml");
@@ -26,6 +28,7 @@ const EXERCISED: [(&str, u64); 7] = [
 pub fn slow_trials() -> Vec<Trial> {
     slow![
         what_qemu_never_exits_for_is_counted_in_bochs,
+        clearing_one_of_them_in_bochs_removes_its_count_alone,
         xsetbv_is_counted_in_bochs_and_reaches_no_register,
     ]
 }
@@ -38,6 +41,31 @@ fn what_qemu_never_exits_for_is_counted_in_bochs() {
     }
     let shown = EXERCISED.map(|(exit, _)| exit);
     assert_eq!([&shown[..], &["xsetbv"]].concat(), SHOWN_ON_BOCHS);
+}
+
+fn clearing_one_of_them_in_bochs_removes_its_count_alone() {
+    let outcome = Boot::bochs(POLICY).run().ends_with(0);
+    let (said, before) = (said_by("demo", &outcome), counts(&outcome));
+    for (exit, _) in EXERCISED {
+        // The isolation floor cannot be cleared.
+        if intercepts::by_name(exit).is_some_and(|exit| exit.is_floor()) {
+            continue;
+        }
+        let without =
+            format!("[set.without]\nextends = \"beyond\"\n\"{exit}\" = \"pass\"\n\n[[vm]]");
+        let policy = POLICY
+            .replace("[[vm]]", &without)
+            .replace("intercepts = \"beyond\"", "intercepts = \"without\"");
+        let outcome = Boot::bochs(&policy).run().ends_with(0);
+        assert_eq!(said_by("demo", &outcome), said, "without {exit}");
+        let mut after = counts(&outcome);
+        assert_eq!(after.remove(exit), None, "{exit} was cleared");
+        for (name, count) in &before {
+            if name != exit && !TIMED.contains(&name.as_str()) {
+                assert_eq!(after.get(name), Some(count), "{name} without {exit}");
+            }
+        }
+    }
 }
 
 /// The guest turns XSAVE on behind its CPUID's back: XSETBV is #UD nevertheless, and for a kernel

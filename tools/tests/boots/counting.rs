@@ -49,7 +49,7 @@ pub fn trials() -> Vec<Trial> {
 
 /// Exits whose number depends on when a tick comes, and so on what else costs time. The kernel
 /// ends each tick with an IRET.
-const TIMED: [&str; 5] = ["intr", "vintr", "ioio", "hlt", "iret"];
+pub const TIMED: [&str; 5] = ["intr", "vintr", "ioio", "hlt", "iret"];
 
 const POLICY: &str = include_str!("../../../policies/count-everything.toml");
 
