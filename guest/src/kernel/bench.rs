@@ -3,12 +3,8 @@
 //! Each loop is the instruction, a decrement and a jump; then come rounds through paging.
 //! Interrupts are off meanwhile.
 
-use core::arch::asm;
-
 use super::console::println;
 use super::{Kernel, cpu, port};
-
-mod paging;
 
 const ROUNDS: u32 = 10_000;
 
@@ -17,10 +13,11 @@ const ROUNDS: u32 = 10_000;
 macro_rules! loop_of {
     ($body:literal, eax = $eax:expr, ecx = $ecx:expr, edx = $edx:expr) => {{
         let started = cpu::tsc();
-        // SAFETY: the instructions below touch no memory, and every register that any of
-        // them writes is named; EBX, which Rust keeps for itself, is put back.
+        // SAFETY: the instructions below touch no memory but the stack, which they leave as it
+        // was, and every register that any of them writes is named; EBX, which Rust keeps for
+        // itself, is put back.
         unsafe {
-            asm!(
+            core::arch::asm!(
                 "push esi",
                 "push ebx",
                 "mov esi, edi",
@@ -39,6 +36,9 @@ macro_rules! loop_of {
         cpu::tsc().wrapping_sub(started)
     }};
 }
+
+mod gates;
+mod paging;
 
 /// The interrupt mask of the first controller, and counter 0 of the interval timer.
 const PIC_MASK: u32 = 0x21;
@@ -69,6 +69,7 @@ pub fn run(kernel: &mut Kernel) {
         loop_of!("rdmsr", eax = 0, ecx = EFER, edx = 0)
     });
     report("RDTSC", || loop_of!("rdtsc", eax = 0, ecx = 0, edx = 0));
+    gates::run();
     if paging::run(kernel).is_err() {
         println!("bench: too little memory for the paging rounds");
     }

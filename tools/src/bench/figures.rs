@@ -23,6 +23,7 @@ const OF_PAGING: [&str; 4] = ["exception.pf", "cr3.write", "invlpg", "npf"];
 const COMPUTING: &str = "computing";
 
 /// What a boot left behind.
+#[derive(Clone)]
 pub struct Run {
     /// Standard output: the guest's lines.
     pub output: String,

@@ -59,7 +59,7 @@ fn put_beside(rows: &mut Vec<Kept>, run: &Run) {
     }
 }
 
-/// The table for a person.
+/// The table for a person, of what exits: on the rest, whatever is kept costs nothing.
 pub fn shown(rows: &[Kept]) -> String {
     let headings = [
         "Kept on each exit",
@@ -69,7 +69,8 @@ pub fn shown(rows: &[Kept]) -> String {
         WAYS[3].0,
         WAYS[4].0,
     ];
-    let rows = rows.iter().map(|row| {
+    let exits = |row: &&Kept| row.instructions.windows(2).any(|two| two[0] != two[1]);
+    let rows = rows.iter().filter(exits).map(|row| {
         let figure = |way: usize| {
             let figure = row.instructions.get(way);
             figure.map_or_else(String::new, u64::to_string)
@@ -102,7 +103,12 @@ mod tests {
         }
         let [row] = &rows[..] else { panic!("{rows:?}") };
         assert_eq!(row.instructions, [80, 92, 101, 171, 123]);
-        let text = shown(&rows);
+        let nop = Kept {
+            name: "NOP".to_owned(),
+            instructions: vec![3; WAYS.len()],
+        };
+        let text = shown(&[rows.remove(0), nop]);
         assert!(text.contains("CPUID") && text.contains("123"), "{text}");
+        assert!(!text.contains("NOP"), "{text}");
     }
 }

@@ -79,19 +79,23 @@ pub fn run(command: &BenchExits) -> Result<Status> {
     // A comment nobody wrote before, so that nothing of it can be built already.
     write(&policy, &format!("{POLICY}# {:?}\n", Instant::now()))?;
     let saved = Instant::now();
-    vmm(&policy, folder.path(), &["--until", "bench| "])?;
+    let until_the_first_line = ["--until", "bench| "];
+    vmm(&policy, folder.path(), &until_the_first_line)?;
     let first_line = saved.elapsed().as_secs_f64();
+    let unchanged = Instant::now();
+    vmm(&policy, folder.path(), &until_the_first_line)?;
+    let boot = unchanged.elapsed().as_secs_f64();
 
     produce(&format!(
         "{}{}\n{}\n\nInstructions of the round trip, by what is kept: see docs/performance.md.\n",
-        shown(&figures, first_line),
+        shown(&figures, first_line, boot),
         several.text(),
         kept::shown(&kept)
     ));
     if let Some(path) = &command.report {
         let text = serde_json::json!({
             "figures": figures, "kept": kept, "several": several,
-            "first_line_seconds": first_line
+            "first_line_seconds": first_line, "boot_seconds": boot
         });
         write(path, &format!("{text:#}\n"))?;
     }
@@ -104,7 +108,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
 
 /// Measures several VMs; `alone` and `timed`: the loops as they are without others.
 fn several(folder: &Path, alone: &Run, timed: &Run) -> Result<Several> {
-    const OTHERS: usize = 7;
+    const NUMBERS: [usize; 3] = [2, 4, 8];
     // What a person types, each once the answer to the one before is there.
     const TYPED: [&str; 3] = ["\x1d5help\n", "ticks\n", "mem\n"];
     let policy = folder.join("several.toml");
@@ -123,16 +127,19 @@ fn several(folder: &Path, alone: &Run, timed: &Run) -> Result<Several> {
              intercepts = \"base\"\n"
         )
     };
-    let others: String = (0..OTHERS).map(other).collect();
-    write(&policy, &format!("{POLICY}\n{others}"))?;
     let append = ["--", "-append", "tollgate switches"];
     let options = [&["--icount", "--until", "bench: power-off"], &append[..]].concat();
-    let among_eight = reported(&policy, folder, &options)?;
-    Several::new(&busy, alone, &among_eight, timed)
+    let mut among = Vec::new();
+    for vms in NUMBERS {
+        let others: String = (1..vms).map(other).collect();
+        write(&policy, &format!("{POLICY}\n{others}"))?;
+        among.push((vms, reported(&policy, folder, &options)?));
+    }
+    Several::new(&busy, alone, &among, timed)
 }
 
 /// The tables for a person.
-fn shown(figures: &Figures, first_line: f64) -> String {
+fn shown(figures: &Figures, first_line: f64, boot: f64) -> String {
     let or_nothing = |figure: Option<String>| figure.unwrap_or_default();
     let rows = figures.rows.iter().map(|row: &Row| {
         [
@@ -164,7 +171,8 @@ fn shown(figures: &Figures, first_line: f64) -> String {
          CR3 are with npt=0.\n\n\
          Paging under nested paging: {} exits. Computing, in time of the bare machine's: {:.2} under nested\n\
          paging, {:.2} under shadow paging.\n\
-         The VMM's own memory: {} KiB. From vm.toml saved to the guest's first line: {first_line:.1} s.\n",
+         The VMM's own memory: {} KiB. From vm.toml saved to the guest's first line: {first_line:.1} s,\n\
+         of which {boot:.1} s are the boot, as without a change.\n",
         grouped(figures.paging_exits),
         figures.computing[0],
         figures.computing[1],

@@ -10,6 +10,7 @@ use crate::progress::produce;
 #[derive(Args, Debug)]
 pub struct Explain {
     /// A name as in vm.toml or in the manual, or a number: cr3.write, 0x72, efer, VMEXIT_NPF
+    #[arg(allow_negative_numbers = true)]
     what: String,
 }
 
@@ -57,6 +58,12 @@ mod tests {
         for number in ["0x72", "114", "72h"] {
             assert!(texts(number).contains(&by_name), "{number}");
         }
+    }
+
+    #[test]
+    fn an_exit_code_below_zero_is_what_vmrun_refuses() {
+        assert!(texts("-1").contains("VMEXIT_INVALID"));
+        assert!(texts("-2").contains("VMEXIT_BUSY"));
     }
 
     #[test]

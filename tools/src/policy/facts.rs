@@ -51,12 +51,15 @@ impl Fact {
     }
 }
 
-/// `0x72`, `72h` or `114`.
+/// `0x72`, `72h` or `114`, and `-1` as the manual counts what VMRUN itself refuses.
 fn number(text: &str) -> Option<u64> {
     let hex = text.strip_prefix("0x").or(text.strip_suffix('h'));
     match hex {
         Some(digits) => u64::from_str_radix(&digits.replace('_', ""), 16).ok(),
-        None => text.parse().ok(),
+        None => text
+            .parse()
+            .or_else(|_| text.parse().map(i64::cast_unsigned))
+            .ok(),
     }
 }
 

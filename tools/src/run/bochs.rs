@@ -87,7 +87,21 @@ impl Launch {
     }
 
     /// Starts the machine.
+    ///
+    /// QUIRK: of two that start at once, Bochs 2.7 lets both bind the same port to its display, and
+    /// the one that then cannot listen on it tries no other but gives up. It is started again.
     pub fn start(&self) -> Result<Emulator> {
+        const ATTEMPTS: usize = 5;
+        for _ in 1..ATTEMPTS {
+            let mut emulator = self.attempt()?;
+            if emulator.shows_its_screen() || !lost_its_port(&self.last_words()) {
+                return Ok(emulator);
+            }
+        }
+        self.attempt()
+    }
+
+    fn attempt(&self) -> Result<Emulator> {
         let making = || "make Bochs' serial lines".to_string();
         let pty = openpty(None, None).doing(making)?;
         let mut raw = tcgetattr(&pty.slave).doing(making)?;
@@ -150,9 +164,24 @@ impl Launch {
     }
 }
 
+/// Whether another Bochs was faster to the port for the display.
+fn lost_its_port(last_words: &[String]) -> bool {
+    last_words
+        .iter()
+        .any(|line| line.contains("could not bind any port"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bochs_that_lost_its_port_is_told_from_one_that_failed() {
+        let words = "[RFB   ] >>PANIC<< RFB could not bind any port between 5900 and 5949";
+        assert!(lost_its_port(&[words.to_owned()]));
+        assert!(!lost_its_port(&["[MEM0  ] >>PANIC<< no ROM".to_owned()]));
+        assert!(!lost_its_port(&[]));
+    }
 
     fn launch(real_time: bool) -> Launch {
         Launch {

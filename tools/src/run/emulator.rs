@@ -150,6 +150,21 @@ impl Emulator {
         seen && std::mem::replace(done, true)
     }
 
+    /// Waits a moment for an emulator that shows its screen to viewers; whether it does.
+    pub fn shows_its_screen(&mut self) -> bool {
+        let Control::Records { viewer, .. } = &self.control else {
+            return true;
+        };
+        let patience = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < patience && matches!(self.child.try_wait(), Ok(None)) {
+            if viewer.is_awaited() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        false
+    }
+
     /// Waits a moment for an emulator that has closed its lines; none if it hangs.
     pub fn wait_for_end(&mut self) -> Option<ExitStatus> {
         let patience = Instant::now() + Duration::from_secs(10);

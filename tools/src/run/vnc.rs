@@ -47,6 +47,11 @@ impl Viewer {
         }
     }
 
+    /// Whether there is a place to take.
+    pub fn is_awaited(&self) -> bool {
+        port(self.process).is_ok()
+    }
+
     /// Takes the viewer's place as soon as there is one: until then Bochs is still starting.
     pub fn come(&mut self) {
         if self.seat.is_none() {
