@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
+use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
 use super::keys::{self, Stroke};
@@ -58,7 +59,7 @@ const OPTIONS: [(&str, &str, &str); 5] = [
     (
         "screen",
         "FILE",
-        "Save the screen to FILE: as text if its name ends in .txt, as a picture in .png or .ppm",
+        "Save the screen, as the steps before leave it, to FILE: as text if its name ends in .txt, as a picture in .png or .ppm",
     ),
 ];
 
@@ -98,7 +99,17 @@ impl FromArgMatches for Script {
             steps.extend(places.zip(values.cloned()));
         }
         steps.sort_by_key(|(place, _)| *place);
-        Ok(Script(steps.into_iter().map(|(_, step)| step).collect()))
+        let steps: Vec<Step> = steps.into_iter().map(|(_, step)| step).collect();
+        let waits = |step: &Step| matches!(step, Step::Expect(_) | Step::See(_));
+        let mut at_once = steps.iter().take_while(|step| !waits(step));
+        if at_once.any(|step| matches!(step, Step::Screen(_))) {
+            return Err(clap::Error::raw(
+                ErrorKind::ValueValidation,
+                "--screen saves the screen at its place among the steps, and before it nothing is \
+                 waited for; put --expect TEXT or --see TEXT before it\n",
+            ));
+        }
+        Ok(Script(steps))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -218,6 +229,18 @@ mod tests {
             })
             .collect();
         assert_eq!(names, ["a", "b", "c", "d", "e", "f"]);
+    }
+
+    #[test]
+    fn a_screen_that_nothing_is_waited_for_before_is_refused() {
+        let parse = |words: &[&str]| {
+            let command = Script::augment_args(Command::new("run").no_binary_name(true));
+            Script::from_arg_matches(&command.try_get_matches_from(words).expect("words"))
+        };
+        let error = parse(&["--type", "a", "--screen", "b.png", "--expect", "c"]);
+        let text = error.expect_err("too early").to_string();
+        assert!(text.contains("before it"), "{text}");
+        assert!(parse(&["--expect", "c", "--type", "a", "--screen", "b.png"]).is_ok());
     }
 
     #[test]
