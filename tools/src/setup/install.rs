@@ -127,6 +127,7 @@ fn purpose(package: &str) -> &'static str {
         "xorriso" => "makes a disc image",
         "nodejs" => "runs an editor's language server in the tests",
         "npm" => "brings that language server",
+        "python3-venv" => "where Perfetto's own package reads traces in the tests",
         "mtools" => "makes the partition in it that UEFI starts from",
         _ => "needed",
     }

@@ -91,6 +91,16 @@ pub fn are_there(files: &[&str]) -> bool {
     files.iter().all(|file| Path::new(file).is_file())
 }
 
+/// Whether Python can make an environment of its own, with its installer of packages.
+pub fn python_makes_environments() -> bool {
+    Command::new("python3")
+        .args(["-c", "import ensurepip, venv"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
 /// Whether the emulator on the PATH was built with, and has the module of,
 /// this display.
 pub fn emulator_has_display(name: &str) -> bool {

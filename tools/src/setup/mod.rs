@@ -34,6 +34,8 @@ pub enum Need {
     Bochs,
     /// Node.js with its package manager.
     Node,
+    /// Python that can make an environment for packages.
+    Python,
     /// gdb.
     Debugger,
     /// A browser that runs without a screen, to test pages with.
@@ -60,6 +62,7 @@ impl Need {
             }
             Need::Debugger => machine::are_programs(&[machine::DEBUGGER]),
             Need::Node => machine::are_programs(&["node", "npm"]),
+            Need::Python => machine::python_makes_environments(),
         }
     }
 }

@@ -103,6 +103,7 @@ pub fn packages(needs: &[Need]) -> Vec<&'static str> {
             ],
             Need::Bochs => &["bochs", "bochsbios", "vgabios"],
             Need::Node => &["nodejs", "npm"],
+            Need::Python => &["python3-venv"],
             Need::Debugger => &["gdb"],
             Need::Browser => &["chromium"],
         })
@@ -145,6 +146,7 @@ pub fn describe(need: Need) -> String {
         }
         Need::Bochs => "Bochs, another PC that Tollgate boots on, with its BIOS".into(),
         Need::Node => "Node.js and npm, which run an editor's language server in the tests".into(),
+        Need::Python => "Python with venv, in which Perfetto's own package reads traces in the tests".into(),
         Need::Debugger => "gdb, with its Python".into(),
         Need::Browser => "Chromium, in which the reference's page is tested".into(),
     }
@@ -178,6 +180,7 @@ fn advice(machine: &Machine, missing: &[Need]) -> String {
             }
             Need::Bochs => "\n  install Bochs with SVM, and its BIOS files in /usr/share/bochs",
             Need::Node => "\n  install Node.js with npm",
+            Need::Python => "\n  install Python 3 with venv",
             Need::Debugger => "\n  install gdb with this system's package manager",
             Need::Browser => "\n  install Chromium with this system's package manager",
         });

@@ -6,6 +6,8 @@ use std::process::Stdio;
 
 use iced_x86::code_asm::{CodeAssembler, dx, eax, edi};
 use serde_json::Value;
+use tools::setup::{self, Need};
+use tools::workspace::Workspace;
 
 use crate::harness::{Boot, Outcome, slow, trials, vmm};
 use crate::tiny_guest::{power_off, tiny_guest};
@@ -223,6 +225,7 @@ print(sorted(tracks.values()), names)
 "#;
 
 fn perfettos_own_package_reads_every_packet() {
+    setup::ensure(&Workspace::find(), &[Need::Python]).expect("set-up");
     let folder = tempfile::tempdir().expect("a folder");
     let [file, perfetto, reader] =
         ["run.trace", "run.perfetto", "reader.py"].map(|name| folder.path().join(name));
