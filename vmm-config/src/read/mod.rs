@@ -63,10 +63,10 @@ pub(crate) fn document(found: &mut Findings<'_>) -> Document {
 
 /// Whether this could be a string that lacks only its quotes.
 fn is_bare_word(text: &str) -> bool {
-    text.starts_with(|first: char| first.is_ascii_alphabetic())
+    (text.starts_with(|first: char| first.is_ascii_alphabetic()) || text.contains(' '))
         && text
             .chars()
-            .all(|char| char.is_ascii_alphanumeric() || "-_.".contains(char))
+            .all(|char| char.is_ascii_alphanumeric() || "-_. ".contains(char))
 }
 
 impl Reader<'_, '_> {
