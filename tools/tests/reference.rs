@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+use tools::reference::hexdump;
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -140,5 +141,19 @@ fn a_dump_is_read_from_standard_input_with_what_vmrun_would_say() {
         "VMRUN would refuse this VMCB: intercept_misc2: VMRUN must be intercepted",
     ] {
         assert!(text.contains(part), "no {part:?} in\n{text}");
+    }
+}
+
+/// One VMCB as `hexdump`, `hexdump -C`, `od -A x -t x1z`, `od -A x -t x8` and `xxd -a` wrote it.
+#[test]
+fn what_the_usual_tools_write_is_read() {
+    let mut vmcb = [0; 4096];
+    (vmcb[0x58], vmcb[0x70], vmcb[0x4d1]) = (1, 0x7b, 0x10);
+    vmcb[0x78..0x7c].copy_from_slice(&[0x41, 0, 0xf8, 3]);
+    vmcb[0xa70..0xab0].fill(0xff);
+    for name in ["hexdump", "hexdump-C", "od-tx1z", "od-tx8", "xxd-a"] {
+        let file = workspace().join(format!("tools/tests/data/dumps/{name}.txt"));
+        let dump = std::fs::read(file).expect("a dump");
+        assert_eq!(hexdump::read(&dump), Ok(vmcb), "{name}");
     }
 }

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::decode::{self, Subject};
 use super::model::Reference;
 use super::overlay::PolicyView;
-use super::{csv, dump, html, markdown, overlay};
+use super::{csv, dump, hexdump, html, markdown, overlay};
 use crate::failure::{Doing, Failure, Result, Status};
 use crate::policy;
 use crate::progress::{produce, say};
@@ -213,7 +213,7 @@ fn decoded(what: &str) -> Result<String> {
             ))
         })?;
     }
-    let vmcb = dump::read(&bytes).map_err(|why| Failure::bad_input(format!("{what}: {why}")))?;
+    let vmcb = hexdump::read(&bytes).map_err(|why| Failure::bad_input(format!("{what}: {why}")))?;
     Ok(dump::cut(&reference, &vmcb).text() + &dump::verdict(&vmcb))
 }
 

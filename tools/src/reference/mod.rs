@@ -3,12 +3,13 @@
 //!
 //! [`model`] is what there is to say, as data, and [`rows`] makes it; [`overlay`] is what a policy
 //! makes of a VMCB; one module a format writes it down. [`decode`] reads values, and [`dump`] whole
-//! VMCBs.
+//! VMCBs, whose bytes [`hexdump`] takes from text.
 
 pub mod command;
 pub mod csv;
 pub mod decode;
 pub mod dump;
+pub mod hexdump;
 pub mod html;
 pub mod markdown;
 pub mod model;

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use serde_json::json;
 use tempfile::TempDir;
-use tools::reference::{dump, model::Reference};
+use tools::reference::{dump, hexdump, model::Reference};
 use tools::workspace::Workspace;
 
 use crate::browser::{Browser, Screen};
@@ -101,6 +101,9 @@ fn the_page_answers_a_readers_questions_in_one_search() {
     }
     browser.value("box.value = 'qqqqq', box.dispatchEvent(new Event('input')), 0");
     assert!(browser.text("main.innerText").contains("Nothing found"));
+    // A number that ends in h has a digit, which a word has not.
+    let words = browser.value("['each', '7bh', '0xEACH', 'c0010117h'].flatMap(wanted)");
+    assert_eq!(words, json!(["each", "0x7b", "0xeach", "0xc0010117"]));
 }
 
 fn every_link_of_the_page_lands() {
@@ -135,6 +138,8 @@ fn every_link_of_the_page_lands() {
             .text("main.querySelector('h1').innerText")
             .contains("vintr")
     );
+    browser.go("#q/50%");
+    assert!(browser.text("main.innerText").contains("50%"));
     assert_eq!(browser.complaints, [""; 0]);
 }
 
@@ -218,7 +223,7 @@ fn a_dump() -> String {
 /// Fails unless page and command line say the same of this dump.
 pub fn assert_read_alike(browser: &mut Browser, text: &str) {
     let reference = Reference::new(Vec::new());
-    let bytes = dump::read(text.as_bytes()).expect("a dump");
+    let bytes = hexdump::read(text.as_bytes()).expect("a dump");
     let ours = dump::cut(&reference, &bytes).text();
     browser.go("#decode");
     browser.value("document.getElementById('dump').focus()");
@@ -250,6 +255,12 @@ fn the_page_reads_a_dump_as_the_command_line_does() {
     let of_a_port_access = "vmcb+070: 7b 00 00 00 00 00 00 00 41\n";
     browser.value("document.getElementById('dump').select()");
     assert_read_alike(&mut browser, of_a_port_access);
+    let folder = Workspace::find().root().join("tools/tests/data/dumps");
+    for file in std::fs::read_dir(folder).expect("dumps") {
+        let text = std::fs::read_to_string(file.expect("a dump").path()).expect("text");
+        browser.value("document.getElementById('dump').select()");
+        assert_read_alike(&mut browser, &text);
+    }
     browser.value("document.getElementById('dump').select()");
     browser.type_text("no dump at all");
     let shown = browser.text("document.getElementById('decoded').innerText");

@@ -45,33 +45,62 @@ function readDump(text) {
   const size = 4096;
   const isLog = text.includes("vmcb+");
   let vmcb = new Uint8Array(size);
-  let next = 0;
-  for (const line of text.split(/\r?\n/)) {
-    const [, logged] = line.split(/vmcb\+(.*)/s);
-    const row = isLog ? logged && withOffset(logged) : withOffset(line) ?? bare(line, next);
-    if (!row) continue;
-    if (isLog && row.offset < next) vmcb = new Uint8Array(size);
-    if (row.offset + row.bytes.length > size) {
-      throw new Error(`offset 0x${row.offset.toString(16)} is beyond a VMCB's ${size} bytes`);
+  let hasOffsets = false, isRepeated = false, next = 0, rowBytes = 0;
+  const goTo = (offset) => {
+    if (offset > size) {
+      throw new Error(`offset 0x${offset.toString(16)} is beyond a VMCB's ${size} bytes (with od, -A x makes offsets hexadecimal)`);
     }
-    vmcb.set(row.bytes, row.offset);
-    next = row.offset + row.bytes.length;
+    // A row that is repeated fills what is before the offset.
+    if (isRepeated) for (let at = next; at < offset; at++) vmcb[at] = vmcb[at - rowBytes];
+    isRepeated = false;
+    next = offset;
+  };
+  const put = ({ offset, bytes }) => {
+    if (isLog && offset < next) vmcb = new Uint8Array(size);
+    goTo(offset);
+    goTo(offset + bytes.length);
+    vmcb.set(bytes, offset);
+    rowBytes = bytes.length;
+  };
+  for (const line of text.split(/\r?\n/).map((line) => line.trim())) {
+    const [, logged] = isLog ? line.split(/vmcb\+(.*)/s) : [];
+    const row = isLog ? logged && behindColon(logged) : behindColon(line) ?? behindOffset(line);
+    if (row) {
+      hasOffsets = true;
+      put(row);
+    } else if (isLog) {
+      continue;
+    } else if (line === "*") {
+      isRepeated = true;
+    } else if (hasOffsets && /^[0-9a-f]{5,8}$/i.test(line)) {
+      goTo(parseInt(line, 16));
+      rowBytes = 0;
+    } else {
+      const bytes = digits(line);
+      if (bytes) put({ offset: next, bytes });
+    }
   }
   if (next === 0) throw new Error("there is no VMCB in it: no line of hexadecimal bytes");
+  goTo(size);
   return vmcb;
 }
 
-function withOffset(line) {
-  const found = /^\s*([0-9a-f]+)(:?)([^0-9a-f].*)?$/i.exec(line);
-  if (!found || (!found[2] && found[1].length < 5)) return null;
-  const [row] = (found[3] ?? "").trimStart().split("|");
-  const bytes = digits(found[2] ? row.split("  ")[0] : row);
-  return bytes && { offset: parseInt(found[1], 16), bytes };
+// 060: 0f 00 …, 00000060: 0f00 …  …
+function behindColon(line) {
+  const [, offset, row] = /^([0-9a-f]+):\s*(.*)$/i.exec(line) ?? [];
+  // Two blanks come before the characters that the bytes are.
+  const bytes = row && digits(row.split("  ")[0]);
+  return bytes && { offset: parseInt(offset, 16), bytes };
 }
 
-function bare(line, offset) {
-  const bytes = digits(line);
-  return bytes && { offset, bytes };
+// 00000060  0f 00 …  |….|, or 000060 000f 0000 …: numbers of one size, the low byte first.
+function behindOffset(line) {
+  // A bar or an arrow comes before the characters that the bytes are.
+  const [offset, ...numbers] = line.split(/[|>]/)[0].trim().split(/\s+/);
+  // Among groups of its own size the first is no offset.
+  if (!/^[0-9a-f]{5,}$/i.test(offset) || offset.length === (numbers[0] ?? offset).length) return null;
+  const all = numbers.map(digits);
+  return all.includes(null) ? null : { offset: parseInt(offset, 16), bytes: Uint8Array.from(all.flatMap((bytes) => [...bytes].reverse())) };
 }
 
 function digits(text) {

@@ -46,7 +46,7 @@ function demandsView() {
 
 function decodeView() {
   const out = h("div", { id: "decoded" });
-  const box = h("textarea", { id: "dump", rows: "10", spellcheck: "false", "aria-label": "Dump of a VMCB in hexadecimal", placeholder: "Paste the lines that begin with vmcb+, or the output of xxd or hexdump -C", oninput: read });
+  const box = h("textarea", { id: "dump", rows: "10", spellcheck: "false", "aria-label": "Dump of a VMCB in hexadecimal", placeholder: "Paste the lines that begin with vmcb+, or the output of xxd, hexdump or od -A x", oninput: read });
   function read() {
     out.replaceChildren();
     if (box.value.trim() === "") return;
@@ -155,8 +155,18 @@ const views = {
 const box = document.getElementById("search");
 const main = document.getElementById("main");
 
+// What the fragment says; one that a person typed may have a % of its own.
+function fragment() {
+  const text = location.hash.slice(1) || "map";
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 function show() {
-  const [name, ...rest] = decodeURIComponent(location.hash.slice(1) || "map").split("/");
+  const [name, ...rest] = fragment().split("/");
   const view = Object.hasOwn(views, name) ? views[name](rest.join("/")) : missing(name);
   main.replaceChildren(...view.flat(Infinity).filter((child) => child !== null && child !== undefined));
   const title = main.querySelector("h1")?.textContent ?? "";

@@ -37,7 +37,7 @@ function wanted(question) {
     .filter((word) => !idle.has(word))
     .map((word) => {
       const value = number(word);
-      return value !== null && /^0x|h$/.test(word) ? `0x${value.toString(16)}` : stem(word);
+      return value !== null && /^0x|[0-9].*h$/.test(word) ? `0x${value.toString(16)}` : stem(word);
     });
 }
 
