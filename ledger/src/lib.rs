@@ -40,6 +40,8 @@ pub const NAME_WORDS: usize = 4;
 /// The slot of exits that serve the VMM alone, such as the #DB after an instruction that the
 /// guest is stepped over. No exit code has it.
 pub const OWN: u8 = 0xe0;
+/// What such exits are called where others have the vocabulary's names.
+pub const OWN_NAME: &str = "(vmm)";
 
 /// A number that one CPU writes and others read.
 #[derive(Debug, Default)]

@@ -39,12 +39,17 @@ pub struct Exit {
     pub time: u64,
     /// TSC ticks until VMRUN.
     pub cycles: u64,
-    /// Its name: the vocabulary's, or the code in hexadecimal.
+    /// The name that it is counted by: the vocabulary's, [`ledger::OWN_NAME`] if it served the
+    /// VMM alone, or the code in hexadecimal.
     pub name: String,
-    /// The action of the policy, as far as it is the same for all exits of this name.
+    /// The action of the policy, as far as it is the same for all exits of this name; of one that
+    /// served the VMM alone, the exit that the CPU took.
     pub action: String,
     /// Whether it served the VMM alone.
     pub own: bool,
+    /// EXITCODE, its low 16 bits. Shadow paging counts a page fault outside the VM's memory as the
+    /// nested page fault that it would have been.
+    pub code: u64,
     /// Whether the VMM had more to do than to answer it.
     pub left: bool,
     /// The guest's RIP.
@@ -191,13 +196,15 @@ fn exit_of(text: &str, number: u64, actions: Option<&BTreeMap<String, String>>) 
         rcx,
         event,
     ] = numbers;
-    let exit = EXITS.iter().find(|exit| exit.code as u64 & 0xffff == code);
-    let name = exit.map_or_else(|| format!("{code:#x}"), |exit| exit.name.to_owned());
     let own = slot == u64::from(ledger::OWN);
-    let action = match actions.and_then(|actions| actions.get(&name)) {
-        _ if own => "the VMM's own".to_owned(),
-        Some(action) => action.clone(),
-        None => String::new(),
+    let (name, action) = if own {
+        let taken = named(intercepts::slot(code).into(), code);
+        (ledger::OWN_NAME.to_owned(), format!("on {taken}"))
+    } else {
+        let name = named(slot, code);
+        let action = actions.and_then(|actions| actions.get(&name));
+        let action = action.cloned().unwrap_or_default();
+        (name, action)
     };
     words.next().is_none().then_some(Exit {
         number,
@@ -206,6 +213,7 @@ fn exit_of(text: &str, number: u64, actions: Option<&BTreeMap<String, String>>) 
         name,
         action,
         own,
+        code,
         left: left != 0,
         rip,
         info1,
@@ -214,6 +222,14 @@ fn exit_of(text: &str, number: u64, actions: Option<&BTreeMap<String, String>>) 
         rcx,
         event,
     })
+}
+
+/// The vocabulary's name of a slot, or else the code.
+fn named(slot: u64, code: u64) -> String {
+    let exit = EXITS
+        .iter()
+        .find(|exit| u64::from(intercepts::slot(exit.code as u64)) == slot);
+    exit.map_or_else(|| format!("{code:#x}"), |exit| exit.name.to_owned())
 }
 
 #[cfg(test)]
@@ -253,7 +269,7 @@ pub(crate) mod tests {
             shown,
             [
                 (3, "cpuid", "emulate"),
-                (4, "exception.db", "the VMM's own"),
+                (4, "(vmm)", "on exception.db"),
                 (5, "msr", "by rule")
             ]
         );

@@ -18,6 +18,7 @@ mod command_line;
 mod comparing;
 mod counting;
 mod debugging;
+mod deeds;
 mod denials;
 mod editor;
 mod foreign;

@@ -37,7 +37,7 @@ pub struct Vm {
 /// One exit, in all of a VM's lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Exit {
-    /// Its name in the vocabulary; `(vmm)` for those that serve the VMM alone.
+    /// Its name in the vocabulary; [`ledger::OWN_NAME`] for those that serve the VMM alone.
     pub name: &'static str,
     /// How often.
     pub count: u64,
@@ -105,7 +105,7 @@ fn exits(totals: &[u64; 2 * SLOTS]) -> Vec<Exit> {
     let known = EXITS
         .iter()
         .map(|exit| (exit.name, slot(exit.code as u64)))
-        .chain([("(vmm)", ledger::OWN)]);
+        .chain([(ledger::OWN_NAME, ledger::OWN)]);
     known
         .map(|(name, slot)| Exit {
             name,

@@ -7,14 +7,14 @@ use super::Trace;
 /// The whole file, with a line of headings.
 pub fn encode(trace: &Trace) -> String {
     let mut text = String::from(
-        "vm,number,tsc,cycles,exit,action,own,left,rip,exitinfo1,exitinfo2,rax,rcx,eventinj\n",
+        "vm,number,tsc,cycles,exit,action,own,left,code,rip,exitinfo1,exitinfo2,rax,rcx,eventinj\n",
     );
     for vm in &trace.vms {
         for exit in &vm.exits {
             // Names of VMs, exits and actions hold neither commas nor quotes.
             let _ = writeln!(
                 text,
-                "{},{},{},{},{},{},{},{},{:#x},{:#x},{:#x},{:#x},{:#x},{:#x}",
+                "{},{},{},{},{},{},{},{},{:#x},{:#x},{:#x},{:#x},{:#x},{:#x},{:#x}",
                 vm.name,
                 exit.number,
                 exit.time,
@@ -23,6 +23,7 @@ pub fn encode(trace: &Trace) -> String {
                 exit.action,
                 u8::from(exit.own),
                 u8::from(exit.left),
+                exit.code,
                 exit.rip,
                 exit.info1,
                 exit.info2,
@@ -44,9 +45,9 @@ mod tests {
     fn every_line_has_as_many_values_as_there_are_headings() {
         let text = encode(&trace());
         let counts: Vec<_> = text.lines().map(|line| line.split(',').count()).collect();
-        assert_eq!(counts, [14; 4]);
+        assert_eq!(counts, [15; 4]);
         assert!(
-            text.contains("demo,5,4000,90,msr,by rule,0,0,0x100030,0x1,"),
+            text.contains("demo,5,4000,90,msr,by rule,0,0,0x7c,0x100030,0x1,"),
             "{text}"
         );
     }

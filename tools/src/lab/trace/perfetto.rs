@@ -147,6 +147,7 @@ fn begin(file: &mut Message, at: u64, track: u64, exit: &Exit) {
             note("number", event::NOTE_NUMBER, exit.number);
             note("cycles", event::NOTE_NUMBER, exit.cycles);
             for (name, value) in [
+                ("code", exit.code),
                 ("rip", exit.rip),
                 ("exitinfo1", exit.info1),
                 ("exitinfo2", exit.info2),

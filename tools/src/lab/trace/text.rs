@@ -63,7 +63,7 @@ pub fn lines(trace: &Trace) -> String {
         }
         let _ = writeln!(
             text,
-            "  {:>8} {:>16} {:>7}  {:<16} {:<12} {:>10}  info and registers",
+            "  {:>8} {:>16} {:>7}  {:<16} {:<16} {:>10}  info and registers",
             "number", "TSC", "ticks", "exit", "action", "RIP"
         );
         for exit in &vm.exits {
@@ -76,7 +76,7 @@ pub fn lines(trace: &Trace) -> String {
             }
             let _ = writeln!(
                 text,
-                "  {:>8} {:>16} {:>7}  {:<16} {:<12} {:>10}  {more}",
+                "  {:>8} {:>16} {:>7}  {:<16} {:<16} {:>10}  {more}",
                 exit.number,
                 exit.time,
                 exit.cycles,
@@ -163,8 +163,8 @@ mod tests {
             exits: vec![name.into()],
             ..Filter::default()
         };
-        assert_eq!(filtered(by_name("exception")), [4]);
-        assert!(filtered(by_name("exc")).is_empty());
+        assert_eq!(filtered(by_name("(vmm)")), [4]);
+        assert!(filtered(by_name("ms")).is_empty());
         assert_eq!(filtered(by_name("msr")), [5]);
         let slow = Filter {
             slower: 90,
