@@ -39,6 +39,15 @@ pub struct Detail {
     pub cycles: u64,
 }
 
+/// Something that a VM was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Refusal {
+    /// The access or the exit, in words.
+    pub what: String,
+    /// How often.
+    pub count: u64,
+}
+
 /// What changes of vCPU took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Switches {
@@ -102,6 +111,15 @@ pub enum Record {
         /// TSC ticks from a key to the VM's next turn, at most.
         #[serde(default)]
         slowest_input_cycles: u64,
+    },
+    /// At the end of a VM's life, if it was refused anything.
+    Refusals {
+        /// The VM's name.
+        vm: String,
+        /// Each thing that is told apart.
+        refusals: Vec<Refusal>,
+        /// How many there were of others.
+        others: u64,
     },
     /// The run as a whole ended.
     Ran {

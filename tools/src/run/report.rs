@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::outcome::{Ending, Verdict};
-use super::records::{Detail, Exit, Record, Switches};
+use super::records::{Detail, Exit, Record, Refusal, Switches};
 use crate::table::{grouped, numbers};
 
 /// What one VM did.
@@ -23,6 +23,12 @@ pub struct Vm {
     pub other_details: u64,
     /// Exits that served the VMM alone, such as the #DB after a step.
     pub own_exits: u64,
+    /// What it was refused in all of its lives.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<Refusal>,
+    /// Refusals of things beyond those that are told apart.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub other_refusals: u64,
     /// How often it was started.
     pub lives: u64,
     /// TSC ticks in the guest.
@@ -142,6 +148,17 @@ impl Report {
                     vm.vmm_cycles = *vmm_cycles;
                     vm.slowest_input_cycles = *slowest_input_cycles;
                 }
+                Record::Refusals {
+                    vm,
+                    refusals,
+                    others,
+                } => {
+                    let vm = report.vm(vm);
+                    for refusal in refusals {
+                        vm.refuse(refusal);
+                    }
+                    vm.other_refusals = vm.other_refusals.saturating_add(*others);
+                }
                 Record::Ended {
                     vm,
                     how,
@@ -191,6 +208,18 @@ impl Report {
 }
 
 impl Vm {
+    /// Adds what it was refused in one of its lives.
+    fn refuse(&mut self, refusal: &Refusal) {
+        let known = self
+            .refusals
+            .iter_mut()
+            .find(|known| known.what == refusal.what);
+        match known {
+            Some(known) => known.count = known.count.saturating_add(refusal.count),
+            None => self.refusals.push(refusal.clone()),
+        }
+    }
+
     fn table(&self) -> String {
         let end = match &self.end {
             // `power-off (power off)` would say it twice.
@@ -231,7 +260,24 @@ impl Vm {
                 share(self.guest_cycles, total),
             ],
         ];
-        heading + &numbers(["exit", "count", "share of time"], rows.chain(sums)) + "\n"
+        let exits = numbers(["exit", "count", "share of time"], rows.chain(sums));
+        format!("{heading}{exits}\n{}", self.refused())
+    }
+
+    /// What it was refused, the most frequent first; nothing if that is nothing.
+    fn refused(&self) -> String {
+        let mut refusals: Vec<_> = self.refusals.iter().collect();
+        refusals.sort_by_key(|refusal| std::cmp::Reverse(refusal.count));
+        let rows = refusals
+            .into_iter()
+            .map(|refusal| [refusal.what.clone(), grouped(refusal.count)]);
+        let others = (self.other_refusals != 0)
+            .then(|| ["other things".into(), grouped(self.other_refusals)]);
+        let rows: Vec<_> = rows.chain(others).collect();
+        match rows.is_empty() {
+            true => String::new(),
+            false => format!("\n{}\n", numbers(["refused", "count"], rows)),
+        }
     }
 }
 
@@ -331,6 +377,41 @@ mod tests {
             "{table}"
         );
         assert!(!table.contains("hlt"), "{table}");
+    }
+
+    #[test]
+    fn what_was_refused_is_listed_over_all_lives_the_most_frequent_first() {
+        let refused = |counts: [(&str, u64); 2], others| Record::Refusals {
+            vm: "demo".into(),
+            refusals: counts
+                .map(|(what, count)| Refusal {
+                    what: what.into(),
+                    count,
+                })
+                .into(),
+            others,
+        };
+        let report = report(&[
+            refused([("IN from port 0x1", 2), ("RDMSR of 0x2", 2000)], 0),
+            refused([("OUT to port 0x3", 4), ("IN from port 0x1", 3)], 7),
+        ]);
+        let table = report.vms[0].refused();
+        let rows: Vec<Vec<&str>> = table
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        assert_eq!(
+            rows,
+            [
+                &[][..],
+                &["refused", "count"],
+                &["RDMSR", "of", "0x2", "2,000"],
+                &["IN", "from", "port", "0x1", "5"],
+                &["OUT", "to", "port", "0x3", "4"],
+                &["other", "things", "7"],
+            ]
+        );
+        assert_eq!(Vm::default().refused(), "");
     }
 
     #[test]

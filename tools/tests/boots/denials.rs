@@ -11,6 +11,7 @@ trials![
     the_stanza_for_a_denied_msr_lets_the_guest_read_it,
     the_line_for_a_denied_exit_lets_the_guest_do_it,
     a_policy_of_random_actions_never_breaks_the_vmm,
+    what_a_guest_was_refused_is_listed_at_the_end,
 ];
 
 /// The stanza that the log shows: the lines with four blanks after its mark.
@@ -140,4 +141,35 @@ fn a_policy_of_random_actions_never_breaks_the_vmm() {
         );
         assert_ne!(outcome.status, Some(2), "seed {seed}: {}", outcome.talk);
     }
+}
+
+/// However little the log says. More ports than are told apart one by one are counted together.
+fn what_a_guest_was_refused_is_listed_at_the_end() {
+    const PORTS: u64 = 100;
+    let policy = POLICY.replace("[set.base]", "[vmm]\nlog = \"error\"\n[set.base]");
+    let outcome = Boot::policy(&policy)
+        .kernel(&tiny_guest(|a| {
+            for _ in 0..3 {
+                a.mov(dx, 0x1234)?;
+                a.in_(al, dx)?;
+            }
+            for port in 0x2000..0x2000 + PORTS {
+                a.mov(dx, port as u32)?;
+                a.out(dx, al)?;
+            }
+            power_off(a)
+        }))
+        .run()
+        .ends_with(0)
+        .shows("IN from port 0x1234")
+        .shows("other things");
+    assert!(!is_refused(&outcome), "{:#?}", outcome.lines);
+    let vm = &outcome.report["vms"][0];
+    let refusals = vm["refusals"].as_array().expect("refusals");
+    assert_eq!(refusals[0]["what"], "IN from port 0x1234");
+    assert_eq!(refusals[0]["count"], 3);
+    let told_apart = refusals.len() as u64 - 1;
+    let others = vm["other_refusals"].as_u64().expect("others");
+    assert!(told_apart > 10 && others > 10, "{vm}");
+    assert_eq!(told_apart + others, PORTS);
 }

@@ -5,8 +5,8 @@ use ledger::{Account, Ledger, OWN, State as Shown, Subject};
 use super::Guest;
 use crate::host::record::{self, Object};
 use crate::policy::Counters;
-use crate::vm::State;
 use crate::vm::stats::{Books, address};
+use crate::vm::{State, Vm};
 
 /// What a VM does now, for its account.
 pub(super) fn shown(guest: &Guest) -> Shown {
@@ -72,6 +72,21 @@ pub(super) fn send_exits(guest: &Guest) {
         record.number("guest_cycles", account.run_cycles.get().saturating_sub(vmm));
         record.number("vmm_cycles", vmm);
         record.number("slowest_input_cycles", guest.slowest_input);
+    });
+}
+
+/// What a VM was refused in its life, as a record, if anything.
+pub(super) fn send_denials(vm: &Vm) {
+    if vm.denials.iter().next().is_none() {
+        return;
+    }
+    record::send("refusals", |record| {
+        record.text("vm", vm.policy.name);
+        record.objects("refusals", vm.denials.iter(), |object, (what, count)| {
+            object.text("what", what);
+            object.number("count", count);
+        });
+        record.number("others", vm.denials.others());
     });
 }
 

@@ -1,6 +1,6 @@
 //! The end of a VM, and of everything: what is said, what is given back, and the status.
 
-use super::accounts::send_exits;
+use super::accounts::{send_denials, send_exits};
 use super::{Guest, Hypervisor, traces};
 use crate::error;
 use crate::host::canary::Intact;
@@ -30,6 +30,7 @@ impl Hypervisor {
         };
         life.instance.vm.send_line();
         life.instance.vm.report_denials();
+        send_denials(&life.instance.vm);
         life.instance.vm.report_hidden_faults();
         let frames = &mut self.machine.frames;
         // SAFETY: `start_vm` made the instance and placed the life, whose `take` was the last to
@@ -52,6 +53,7 @@ impl Hypervisor {
             if let Some(life) = guest.life.take() {
                 life.instance.vm.send_line();
                 life.instance.vm.report_denials();
+                send_denials(&life.instance.vm);
                 traces::send(guest);
                 send_exits(guest);
             }

@@ -234,15 +234,15 @@ impl Vm {
 
     /// Says what it was refused, if anything.
     pub fn report_denials(&self) {
+        let say = |what: &dyn fmt::Display, count: u64| {
+            let times = if count == 1 { "time" } else { "times" };
+            info!("{}: refused {count} {times}: {what}", self.policy.name);
+        };
         for (denied, count) in self.denials.iter() {
-            info!("{}: refused {count} times: {denied}", self.policy.name);
+            say(&denied, count);
         }
         if self.denials.others() != 0 {
-            info!(
-                "{}: refused {} times: other things",
-                self.policy.name,
-                self.denials.others()
-            );
+            say(&"other things", self.denials.others());
         }
     }
 }
