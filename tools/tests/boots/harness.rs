@@ -113,7 +113,8 @@ impl Boot {
         Boot::command("run-bochs", true).with_policy(vm_toml)
     }
 
-    fn command(name: &str, report: bool) -> Boot {
+    /// A command that boots what it finds.
+    pub fn command(name: &str, report: bool) -> Boot {
         let folder = tempfile::tempdir().expect("a temporary folder");
         Boot {
             arguments: vec![name.into()],

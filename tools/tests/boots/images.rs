@@ -1,7 +1,6 @@
-//! The disc of `cargo image`, on machines that boot it: each runs what QEMU's own loader runs.
+//! Discs of one policy, on machines that boot them: each runs what QEMU's own loader runs.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use iced_x86::code_asm::{al, dx, esi};
 use tools::image;
@@ -11,7 +10,7 @@ use tools::run::policy::{Brought, Given, Policy};
 use tools::setup::{self, Need};
 use tools::workspace::Workspace;
 
-use crate::harness::{Boot, Outcome, qemu_with, slow, trials, vmm};
+use crate::harness::{Boot, Outcome, qemu_with, slow, trials};
 use crate::in_a_vm::{POLICY, count, runs_like_the_bare_machine};
 use crate::tiny_guest::{power_off, tiny_guest};
 
@@ -36,10 +35,7 @@ trials![
 
 /// The trials that take long.
 pub fn slow_trials() -> Vec<libtest_mimic::Trial> {
-    slow![
-        the_whole_disc_is_the_same_from_another_folder_and_small,
-        the_guests_first_line_comes_as_soon_from_any_disc,
-    ]
+    slow![the_guests_first_line_comes_as_soon_from_any_disc,]
 }
 
 fn machine(name: &str, cmdline: &str) -> String {
@@ -113,7 +109,7 @@ fn the_vmm_runs_where_the_loader_puts_it() {
 }
 
 /// QEMU with this disc in the drive, whichever it is told.
-fn qemu_with_disc(folder: &Path, disc: &Path) -> PathBuf {
+pub fn qemu_with_disc(folder: &Path, disc: &Path) -> PathBuf {
     let disc = disc.display();
     let script = format!(
         "case $word in *,file=*.iso) word=${{word%,file=*}},file={disc};; esac\n\
@@ -255,66 +251,6 @@ fn the_disc_of_a_policy_is_the_same_each_time() {
     // The next disc is made in another second.
     std::thread::sleep(std::time::Duration::from_millis(1100));
     assert!(first == disc(), "two discs of one policy differ");
-}
-
-fn the_whole_disc_is_the_same_from_another_folder_and_small() {
-    const MOST_BYTES: usize = 16 << 20;
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let here = disc_of(&mut vmm(), &folder.path().join("here.iso"));
-    assert!(here.len() <= MOST_BYTES, "{} bytes", here.len());
-    let copy = folder.path().join("another place");
-    copy_sources(Workspace::find().root(), &copy);
-    let target = folder.path().join("target");
-    borrow_dependencies(&target);
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo
-        .args(["vmm"])
-        .current_dir(&copy)
-        .env("CARGO_TARGET_DIR", &target);
-    let there = disc_of(&mut cargo, &folder.path().join("there.iso"));
-    assert!(here == there, "two builds in different folders differ");
-}
-
-/// Other people's crates for the host need not be compiled again to know that ours come out the same.
-/// Where links cannot be made they are, and that takes longer.
-fn borrow_dependencies(target: &Path) {
-    let bare = Workspace::find().bare_metal_target();
-    let here = bare.with_file_name("debug");
-    let there = target.join("debug");
-    std::fs::create_dir_all(&there).expect("a folder");
-    for part in ["build", "deps", ".fingerprint"] {
-        let mut links = Command::new("cp");
-        links.arg("-al").arg(here.join(part)).arg(&there);
-        let _ = links.output().expect("cp starts");
-    }
-}
-
-/// What `image` makes, called by this command.
-fn disc_of(command: &mut Command, file: &Path) -> Vec<u8> {
-    let made = command
-        .args(["image", "--output"])
-        .arg(file)
-        .output()
-        .expect("the program starts");
-    assert!(made.status.success(), "{made:?}");
-    std::fs::read(file).expect("the disc")
-}
-
-/// The files under version control, as they are now.
-fn copy_sources(from: &Path, to: &Path) {
-    let listed = Command::new("git")
-        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
-        .current_dir(from)
-        .output()
-        .expect("git starts");
-    for name in String::from_utf8_lossy(&listed.stdout).lines() {
-        let (file, copy): (PathBuf, PathBuf) = (from.join(name), to.join(name));
-        if file.is_file() {
-            let folder = copy.parent().expect("a folder");
-            std::fs::create_dir_all(folder).expect("a folder");
-            std::fs::copy(file, copy).expect("a copy");
-        }
-    }
 }
 
 /// From the boot loader's hand-over on, in instructions. What QEMU's own loader does is the measure.

@@ -51,6 +51,7 @@ mod sweeping;
 mod tiny_guest;
 mod tracing;
 mod watching;
+mod whole_disc;
 
 use std::process::ExitCode;
 
@@ -108,6 +109,7 @@ fn main() -> ExitCode {
         tracing::trials(),
         tracing::slow_trials(),
         watching::trials(),
+        whole_disc::slow_trials(),
     ]
     .into_iter()
     .flatten()
