@@ -5,6 +5,9 @@
 //! the instruction is, how wide its operand in memory, and what becomes of it. Each of these has
 //! exactly one such operand.
 
+#[cfg(test)]
+mod tests;
+
 use super::arithmetic::Combination;
 use super::{Code, LONGEST, Place, Prefixes};
 use crate::vm::vcpu::CodeSize;
@@ -228,133 +231,4 @@ fn combine(by: Combination, with: Source, memory_first: bool) -> Action {
         _ => Destination::Register,
     };
     Action::Combine { by, with, to }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use iced_x86::{Decoder, DecoderOptions, OpKind};
-    use proptest::prelude::*;
-
-    const SIZES: [(CodeSize, u32); 3] = [
-        (CodeSize::Bits16, 16),
-        (CodeSize::Bits32, 32),
-        (CodeSize::Bits64, 64),
-    ];
-
-    fn store(register: u8) -> Action {
-        Action::Store(Source::Register(Register {
-            number: register,
-            high: false,
-        }))
-    }
-
-    /// How kernels write and read a register of a device, in each code size.
-    #[test]
-    fn moves_are_known_in_every_code_size() {
-        let eax = Register {
-            number: 0,
-            high: false,
-        };
-        let (b16, b32, b64) = (CodeSize::Bits16, CodeSize::Bits32, CodeSize::Bits64);
-        let table: [(&[u8], CodeSize, u8, Action); 9] = [
-            // mov [fee000b0h], esi
-            (&[0x89, 0x35, 0xb0, 0, 0xe0, 0xfe], b32, 4, store(6)),
-            // mov [edi - a01f40h], r9d
-            (&[0x44, 0x89, 0x8f, 0, 0xe0, 0x5f, 0xff], b64, 4, store(9)),
-            // mov eax, [bx]
-            (&[0x66, 0x8b, 0x07], b16, 4, load(eax, 4)),
-            // mov eax, [fee00020h], by its own opcode
-            (&[0xa1, 0x20, 0, 0xe0, 0xfe], b32, 4, load(eax, 4)),
-            (
-                &[0xa1, 0x20, 0, 0xe0, 0xfe, 0, 0, 0, 0],
-                b64,
-                4,
-                load(eax, 4),
-            ),
-            // mov dword [rax], 1ffh
-            (
-                &[0xc7, 0x00, 0xff, 1, 0, 0],
-                b64,
-                4,
-                Action::Store(Source::Immediate(0x1ff)),
-            ),
-            // movzx ecx, byte [rdx]
-            (
-                &[0x0f, 0xb6, 0x0a],
-                b64,
-                1,
-                Action::Load {
-                    to: Register {
-                        number: 1,
-                        high: false,
-                    },
-                    bytes: 4,
-                    signed: false,
-                },
-            ),
-            // mov [eax], ah
-            (
-                &[0x88, 0x20],
-                b32,
-                1,
-                Action::Store(Source::Register(Register {
-                    number: 0,
-                    high: true,
-                })),
-            ),
-            // or dword [rax], 10000h
-            (
-                &[0x81, 0x08, 0, 0, 1, 0],
-                b64,
-                4,
-                Action::Combine {
-                    by: Combination::Or,
-                    with: Source::Immediate(0x10000),
-                    to: Destination::Memory,
-                },
-            ),
-        ];
-        for (code, size, bytes, action) in table {
-            let length = code.len() as u8;
-            let expected = Access {
-                length,
-                bytes,
-                action,
-            };
-            assert_eq!(access(code, size), Some(expected), "{code:02x?}");
-            assert_eq!(access(&code[..code.len() - 1], size), None, "{code:02x?}");
-        }
-    }
-
-    #[test]
-    fn what_has_no_operand_in_memory_or_two_is_none_of_these() {
-        for code in [
-            &[0x89, 0xc0][..],
-            &[0xa4],
-            &[0xab],
-            &[0xff, 0x30],
-            &[0xf0, 0x89, 0x00],
-            &[0xf3, 0xa5],
-            &[0x0f, 0xb6, 0xc0],
-        ] {
-            assert_eq!(access(code, CodeSize::Bits64), None, "{code:02x?}");
-        }
-    }
-
-    proptest! {
-        /// iced takes the same bytes for an instruction of the same length, with one operand in
-        /// memory of the same width.
-        #[test]
-        fn what_is_accepted_iced_reads_alike(bytes in prop::collection::vec(any::<u8>(), 1..16)) {
-            for (size, bits) in SIZES {
-                let Some(access) = access(&bytes, size) else { continue };
-                let iced = Decoder::with_ip(bits, &bytes, 0, DecoderOptions::AMD).decode();
-                prop_assert_eq!(iced.len(), usize::from(access.length), "{:02x?}", bytes);
-                let in_memory = (0..iced.op_count()).filter(|op| iced.op_kind(*op) == OpKind::Memory);
-                prop_assert_eq!(in_memory.count(), 1);
-                prop_assert_eq!(iced.memory_size().size(), usize::from(access.bytes));
-            }
-        }
-    }
 }
