@@ -171,11 +171,12 @@ fn each_change_is_one_of_its_group() {
 }
 
 proptest! {
-    /// A handler may change nothing, if the guest may not; if it does, it tells.
+    /// A handler may change nothing, if the guest may not; if it does, it tells. SYSENTER's MSRs
+    /// are left out: those are the loaded CPU's own, which a test has not.
     #[test]
     fn whatever_a_handler_changes_is_read_again(
-        index in 0..CHANGES.len(), eax: u32, ecx in prop_oneof![Just(PAT), 0u64..0x400],
-        dr6: u32, trap: bool,
+        index in 0..CHANGES.len(), eax: u32,
+        ecx in prop_oneof![Just(PAT), 0u64..0x174, 0x177u64..0x400], dr6: u32, trap: bool,
     ) {
         performed(index, |vcpu| {
             vcpu.set_rax(eax.into());
