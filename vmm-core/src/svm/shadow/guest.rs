@@ -232,7 +232,7 @@ impl Paging {
         let execute = if self.mode.no_execute { 0 } else { NO_EXECUTE };
         let shape = match (kind, level) {
             (Kind::Pae, 3) => 0x1e6 | NO_EXECUTE,
-            (Kind::Long, 4) => LARGE,
+            (Kind::Long, 4) => LARGE | GLOBAL,
             (Kind::Long, 3) if !self.gigabyte => LARGE,
             // All but PAT between the flags and the page's own address.
             (_, 2 | 3) if is_large => (self.span(level) - 1) & !0x1fff,

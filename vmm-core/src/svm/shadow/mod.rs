@@ -15,7 +15,7 @@ mod owed;
 mod place;
 mod pool;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use guest::{Access, Paging, Stop};
 pub use mode::{Kind, Registers};

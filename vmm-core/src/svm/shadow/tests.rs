@@ -1,19 +1,19 @@
 //! The shadow tables against the walk of the guest's own: a machine to try them on.
 
-mod agreement;
+pub(crate) mod agreement;
 mod cases;
 mod global;
 mod nonsense;
-mod tlb;
-
-use intercepts::vmcb::Save;
+pub(crate) mod reference;
+mod reserved;
+pub(crate) mod tlb;
 
 use super::frame::WRITERS;
-use super::guest::{GLOBAL, NO_EXECUTE};
+use super::guest::{GLOBAL, LARGE, NO_EXECUTE};
 use super::*;
 use crate::addr::{Gpa, Hpa};
 use crate::svm::shadow::Room;
-use crate::vm::walk;
+use crate::vm::walk::EFER_LMA;
 
 const FRAMES: usize = 256;
 /// More tables than a test needs.
@@ -22,6 +22,7 @@ const CR0_PG: u64 = 1 << 31;
 const CR0_WP: u64 = 1 << 16;
 const CR4_PSE: u64 = 1 << 4;
 const CR4_PAE: u64 = 1 << 5;
+const EFER_NXE: u64 = 1 << 11;
 
 #[repr(C, align(4096))]
 #[derive(Clone)]
@@ -52,7 +53,7 @@ fn registers(kind: Kind, cr3: u64, write_protect: bool) -> Registers {
         Kind::Unpaged => (0, 0, 0),
         Kind::TwoLevel => (CR0_PG, CR4_PSE, 0),
         Kind::Pae => (CR0_PG, CR4_PAE, 0),
-        Kind::Long => (CR0_PG, CR4_PAE, walk::EFER_LMA),
+        Kind::Long => (CR0_PG, CR4_PAE, EFER_LMA),
     };
     Registers {
         cr0: cr0 | wp | 1,
@@ -68,7 +69,7 @@ fn cpu_walk(shadow: &Shadow, linear: u64, access: Access) -> Option<u64> {
 }
 
 /// The same, and whether the translation is global.
-fn cpu_find(shadow: &Shadow, linear: u64, access: Access) -> Option<(u64, bool)> {
+pub(crate) fn cpu_find(shadow: &Shadow, linear: u64, access: Access) -> Option<(u64, bool)> {
     let pool = &shadow.pool;
     let mut table = pool.child(shadow.hardware.cr3);
     let mut rights = WRITABLE | USER;
@@ -95,8 +96,8 @@ fn cpu_find(shadow: &Shadow, linear: u64, access: Access) -> Option<(u64, bool)>
 }
 
 /// What an access comes to: where it goes, the error code of its page fault, or nowhere.
-#[derive(Debug, PartialEq)]
-enum Outcome {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Outcome {
     At(u64),
     Fault(u32),
     Outside,
@@ -119,24 +120,9 @@ fn access(shadow: &mut Shadow, memory: &mut GuestMemory, linear: u64, how: Acces
     }
 }
 
-/// What the guest's own tables say.
-fn expected(guest: Registers, memory: &GuestMemory, linear: u64, how: Access) -> Outcome {
-    let mut save = Save::zeroed();
-    guest.put(&mut save);
-    let by = walk::Access {
-        write: how.write,
-        user: how.user,
-    };
-    match walk::translate_for(&save, memory, linear, by) {
-        Ok(page) if page.gpa.0 < memory.bytes() => Outcome::At(page.gpa.0),
-        Ok(_) => Outcome::Outside,
-        Err(fault) => Outcome::Fault(fault.error),
-    }
-}
-
 /// No entry leads out of guest memory, no frame that is guarded can be written to, and none has
 /// more than a few entries that allow it.
-fn holds_together(shadow: &Shadow) {
+pub(crate) fn holds_together(shadow: &Shadow) {
     let mut writers = [0; FRAMES];
     let pool = &shadow.pool;
     for table in 0..pool.tables_in_use() {

@@ -76,8 +76,7 @@ impl Guest {
     fn read(&mut self) {
         for linear in [0, PAGE] {
             access(&mut self.shadow, &mut self.memory, linear, READ);
-            let (gpa, is_global) = cpu_find(&self.shadow, linear, READ).unwrap();
-            self.tlb.keep(linear, gpa, READ, is_global);
+            self.tlb.fill(&self.shadow, linear);
         }
     }
 

@@ -18,7 +18,7 @@ fn nonsense() -> impl Strategy<Value = Nonsense> {
     let address = prop_oneof![0..FRAMES as u64 * PAGE, any::<u64>()];
     let entry = prop_oneof![any::<u64>(), 0..FRAMES as u64 * PAGE];
     let cr0 = prop_oneof![any::<u64>(), Just(CR0_PG | 1)];
-    let efer = prop_oneof![any::<u64>(), Just(walk::EFER_LMA)];
+    let efer = prop_oneof![any::<u64>(), Just(EFER_LMA), Just(EFER_LMA | EFER_NXE)];
     prop_oneof![
         1 => (cr0, address.clone(), any::<u64>(), efer)
             .prop_map(|(cr0, cr3, cr4, efer)| Nonsense::Registers(cr0, cr3, cr4, efer)),
@@ -52,9 +52,8 @@ proptest! {
                     shadow.activate(&memory, Registers { cr0, cr3, cr4, efer });
                 }
                 Nonsense::Access(linear, error) => {
-                    let how = Access { fetch: false, ..Access::of(error) };
                     // It panics if the same fault comes again and again.
-                    access(&mut shadow, &mut memory, linear, how);
+                    access(&mut shadow, &mut memory, linear, Access::of(error));
                 }
                 Nonsense::Invlpg(linear) => shadow.invalidate(&memory, linear),
                 Nonsense::Write(at, entry) => {
