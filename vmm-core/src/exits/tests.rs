@@ -16,6 +16,7 @@ mod rules;
 mod shadow_paging;
 mod stepping;
 mod task_switches;
+mod tlb;
 mod waiting;
 
 use intercepts::vmcb::control::{shadow, vintr};

@@ -1,6 +1,5 @@
 //! Control registers, as the CPU would have read and written them.
 
-use intercepts::vmcb::control::tlb;
 use intercepts::vmcb::validate;
 use proptest::prelude::*;
 
@@ -262,16 +261,6 @@ fn code_that_does_not_cause_the_exit_ends_the_vm() {
         assert_eq!(emulated(&mut instance), Outcome::Leave);
         assert_eq!(end(&instance.vm), Some(How::Crashed));
     }
-}
-
-#[test]
-fn a_new_page_table_is_flushed_for_by_the_next_vmrun() {
-    let Instance { vcpu, .. } = written(3, 0x5000, |_| ());
-    assert_eq!(vcpu.control().tlb_control, tlb::EVERYTHING);
-    let Instance { vcpu, .. } = written(3, 0x5000, |vcpu| vcpu.flush_by_asid = true);
-    assert_eq!(vcpu.control().tlb_control, tlb::THIS_ASID_NON_GLOBAL);
-    let Instance { vcpu, .. } = written(4, 1 << 2, |_| ());
-    assert_eq!(vcpu.control().tlb_control, tlb::NOTHING);
 }
 
 /// A write of any value, anywhere: it faults and changes nothing, or VMRUN takes the VMCB.

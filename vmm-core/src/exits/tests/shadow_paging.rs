@@ -25,7 +25,12 @@ const EFER_SVME: u64 = 1 << 12;
 
 /// A VM on shadow tables, in flat 32-bit protected mode.
 fn shadowed() -> Instance {
-    let mut instance = guest(&SHADOWED, &[]);
+    shadowed_by(&SHADOWED)
+}
+
+/// The same under another policy.
+pub(super) fn shadowed_by(policy: &'static VmPolicy) -> Instance {
+    let mut instance = guest(policy, &[]);
     let room = Room::new(64 * 4096, MEMORY as u64);
     let tables = leaked(room.bytes() as usize);
     // SAFETY: the piece is leaked, page-aligned and nobody else's; no CPU has it in CR3.
@@ -38,7 +43,7 @@ fn shadowed() -> Instance {
 }
 
 /// The guest executes this code, which takes this exit.
-fn executes(instance: &mut Instance, code: &[u8], exit: ExitCode) {
+pub(super) fn executes(instance: &mut Instance, code: &[u8], exit: ExitCode) {
     let Instance { vcpu, vm } = instance;
     vm.memory.write(Gpa(CODE), code).unwrap();
     vm.memory.take_written();

@@ -1,5 +1,7 @@
 //! Starting and stopping, with frames out of the test's own heap: there, addresses are physical.
 
+use intercepts::vmcb::control::tlb;
+
 use super::*;
 use crate::devices::DeviceSet;
 use crate::host::span::Span;
@@ -41,6 +43,11 @@ const SHADOWED: VmPolicy = VmPolicy {
     npt: false,
     shadow_tables: 64 * PAGE,
     init_vmcb: |_| (),
+    ..POLICY
+};
+
+const FLUSHES_ALL: VmPolicy = VmPolicy {
+    tlb: TlbFlush::All,
     ..POLICY
 };
 
@@ -119,7 +126,13 @@ fn a_start_that_fails_gives_back_what_it_took() {
 /// The TLB may hold translations of the ASID's last owner.
 #[test]
 fn a_new_vm_begins_with_an_empty_tlb() {
-    let mut frames = frames(4 * LARGE_PAGE);
-    let instance = start(&POLICY, &mut frames).unwrap();
-    assert_ne!(instance.vcpu.control().tlb_control, 0);
+    for (policy, expected) in [
+        (&POLICY, tlb::THIS_ASID),
+        (&SHADOWED, tlb::THIS_ASID),
+        (&FLUSHES_ALL, tlb::EVERYTHING),
+    ] {
+        let mut frames = frames(4 * LARGE_PAGE);
+        let instance = start(policy, &mut frames).unwrap();
+        assert_eq!(instance.vcpu.control().tlb_control, expected);
+    }
 }
