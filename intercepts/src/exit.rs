@@ -73,6 +73,33 @@ impl Exit {
             _ => None,
         }
     }
+
+    /// The action that lets a guest do what the policy denied it; `None` where its CPU has no such
+    /// instruction whatever the policy says.
+    pub const fn permission(&self, npt: bool) -> Option<Action> {
+        let (owned, unasked) = match self.under_shadow_paging() {
+            Some(action) if !npt => (true, action),
+            _ => (false, self.default),
+        };
+        if matches!(unasked, Action::Deny) {
+            None
+        } else if self.accepts(Action::Pass) && !owned {
+            Some(Action::Pass)
+        } else {
+            Some(Action::Count)
+        }
+    }
+
+    /// The action that lets a guest go on after an exit that came unasked; `None`: there is none.
+    pub const fn continuation(&self) -> Option<Action> {
+        if self.accepts(Action::Count) {
+            Some(Action::Count)
+        } else if self.accepts(Action::Emulate) {
+            Some(Action::Emulate)
+        } else {
+            None
+        }
+    }
 }
 
 /// What makes the CPU take an exit.

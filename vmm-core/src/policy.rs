@@ -89,6 +89,22 @@ pub struct VmPolicy {
     pub needs: &'static [Need],
 }
 
+impl VmPolicy {
+    /// The rule for a port, if there is one.
+    pub fn io_rule(&self, port: u16) -> Option<&IoRule> {
+        self.io
+            .iter()
+            .find(|rule| (rule.first..=rule.last).contains(&port))
+    }
+
+    /// The rule for an MSR, if there is one.
+    pub fn msr_rule(&self, msr: u32) -> Option<&MsrRule> {
+        self.msrs
+            .iter()
+            .find(|rule| (rule.first..=rule.last).contains(&msr))
+    }
+}
+
 /// The CPU that a VM sees, before rules change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CpuModel {
@@ -252,6 +268,19 @@ pub enum MsrAction {
     Deny,
     /// Any access stops the VM.
     Stop,
+}
+
+impl MsrAction {
+    /// As `vm.toml` spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            MsrAction::Pass => "pass",
+            MsrAction::Emulate => "emulate",
+            MsrAction::Ignore => "ignore",
+            MsrAction::Deny => "deny",
+            MsrAction::Stop => "stop",
+        }
+    }
 }
 
 /// Who gets a physical interrupt line.

@@ -1,96 +1,144 @@
 //! A refusal names the stanza that would lift it: pasted in, it does.
 
-use iced_x86::code_asm::{al, dx};
+use std::collections::BTreeMap;
+
+use iced_x86::code_asm::{CodeAssembler, al, dx, eax, ecx, edx, ptr};
 
 use crate::harness::{Boot, Outcome, trials};
 use crate::in_a_vm::POLICY;
+use crate::modes::toolbox::{Done, START, code, end, kernel, try_to};
 use crate::tiny_guest::{power_off, tiny_guest};
 
 trials![
-    the_stanza_for_a_denied_port_lets_the_guest_reach_it,
-    the_stanza_for_a_denied_msr_lets_the_guest_read_it,
+    the_stanzas_for_denied_ports_let_the_guest_reach_them,
+    the_stanzas_for_denied_msrs_let_the_guest_use_them,
     the_line_for_a_denied_exit_lets_the_guest_do_it,
+    the_line_for_an_exit_that_shadow_paging_needs_lets_the_guest_do_it,
     a_policy_of_random_actions_never_breaks_the_vmm,
     what_a_guest_was_refused_is_listed_at_the_end,
 ];
 
-/// The stanza that the log shows: the lines with four blanks after its mark.
-fn stanza(outcome: &Outcome) -> String {
-    let lines: Vec<&str> = outcome
-        .lines
-        .iter()
-        .filter_map(|line| line.strip_prefix("[vmm]     "))
-        .collect();
-    assert!(!lines.is_empty(), "{:#?}", outcome.lines);
-    lines.join("\n")
+/// A rule of a policy, as the log names it, and as it is written.
+struct Rule {
+    name: &'static str,
+    text: &'static str,
 }
 
-fn is_refused(outcome: &Outcome) -> bool {
-    outcome.lines.iter().any(|line| line.contains("is denied"))
+/// The stanzas that the log shows, the last one for each thing, by the rule whose place they take or
+/// else by what they are for: the lines with four blanks after a refusal.
+fn stanzas(outcome: &Outcome) -> BTreeMap<String, String> {
+    let mut stanzas = BTreeMap::new();
+    let mut lines = outcome.lines.iter().peekable();
+    while let Some(line) = lines.next() {
+        let mut stanza = String::new();
+        let mut what = String::new();
+        while let Some(written) = lines
+            .peek()
+            .and_then(|line| line.strip_prefix("[vmm]     "))
+        {
+            if what.is_empty() && written.contains(" = ") {
+                what = written.to_owned();
+            }
+            stanza += &format!("{written}\n");
+            lines.next();
+        }
+        if let Some((_, rule)) = line.split_once("in place of the rule for ") {
+            what = rule.trim_end_matches(", add").to_owned();
+        }
+        if !stanza.is_empty() {
+            stanzas.insert(what, stanza);
+        }
+    }
+    stanzas
 }
 
-/// Boots `kernel` without and with the stanza that the first boot shows.
-fn stanza_lifts_the_refusal_of(kernel: &[u8]) {
-    let refused = Boot::policy(POLICY).kernel(kernel).run().ends_with(0);
-    assert!(is_refused(&refused), "{:#?}", refused.lines);
-    let policy = POLICY.replace("#REST", &stanza(&refused));
-    let allowed = Boot::policy(&policy).kernel(kernel).run().ends_with(0);
-    assert!(!is_refused(&allowed), "{:#?}", allowed.lines);
+fn refusals(outcome: &Outcome) -> Vec<&String> {
+    let is_refusal = |line: &&String| line.contains("is denied");
+    outcome.lines.iter().filter(is_refusal).collect()
 }
 
-fn the_stanza_for_a_denied_port_lets_the_guest_reach_it() {
-    stanza_lifts_the_refusal_of(&tiny_guest(|a| {
-        a.mov(dx, 0x1234)?;
-        a.out(dx, al)?;
+/// Boots `kernel` with the rule, and again with the stanzas that the first boot shows.
+fn stanzas_lift_the_refusals_of(kernel: &[u8], rule: &Rule, refused: usize) {
+    let policy = POLICY.replace("#REST", rule.text);
+    let before = Boot::policy(&policy).kernel(kernel).run().ends_with(0);
+    assert_eq!(refusals(&before).len(), refused, "{:#?}", before.lines);
+    let mut stanzas = stanzas(&before);
+    let in_its_place = stanzas.remove(rule.name).expect("a stanza for the rule");
+    let others: String = stanzas.into_values().collect();
+    let policy = POLICY.replace("#REST", &(others + &in_its_place));
+    let after = Boot::policy(&policy).kernel(kernel).run().ends_with(0);
+    assert!(refusals(&after).is_empty(), "{policy}\n{:#?}", after.lines);
+}
+
+fn the_stanzas_for_denied_ports_let_the_guest_reach_them() {
+    let guest = tiny_guest(|a| {
+        for port in [0x1234, 0x301, 0x30f] {
+            a.mov(dx, port)?;
+            a.out(dx, al)?;
+            a.in_(al, dx)?;
+        }
         power_off(a)
-    }));
+    });
+    let rule = Rule {
+        name: "0x300-0x30f",
+        text: "[[vm.io]]\nports = \"0x300-0x30f\"\naction = \"deny\"",
+    };
+    stanzas_lift_the_refusals_of(&guest, &rule, 6);
 }
 
-fn the_stanza_for_a_denied_msr_lets_the_guest_read_it() {
-    // Without the stanza #GP finds no handler, so the guest is one that has some: the kernel.
-    let exercise = POLICY.replace("CMDLINE", "exercise");
-    let refused = Boot::policy(&exercise).run().ends_with(0);
-    let stanza = stanza(&refused);
-    let msr = "[[vm.msr]]";
-    let (_, rules) = stanza.split_once(msr).expect("a stanza for an MSR");
-    let rule = rules.split("[[").next().unwrap_or_default();
-    let allowed = Boot::policy(&exercise.replace("#REST", &format!("{msr}{rule}")))
-        .run()
-        .ends_with(0);
-    let number = rule
-        .split("msr = ")
-        .nth(1)
-        .and_then(|rest| rest.lines().next());
-    let told = format!("RDMSR of {}", number.expect("a number").trim());
-    assert!(refused.lines.iter().any(|line| line.contains(&told)));
-    let again = |line: &&String| line.contains(&told) && line.contains("is denied");
-    assert!(
-        !allowed.lines.iter().any(|line| again(&line)),
-        "{:#?}",
-        allowed.lines
-    );
+fn the_stanzas_for_denied_msrs_let_the_guest_use_them() {
+    let guest = kernel(vec![code(32, START, START, |a| {
+        for msr in [0x1234, 0x200, 0x2ff] {
+            for is_write in [false, true] {
+                try_to(a, |a| {
+                    a.mov(ecx, msr)?;
+                    a.xor(eax, eax)?;
+                    a.xor(edx, edx)?;
+                    if is_write { a.wrmsr() } else { a.rdmsr() }
+                })?;
+            }
+        }
+        end(a)
+    })]);
+    let rule = Rule {
+        name: "0x200-0x2ff",
+        text: "[[vm.msr]]\nmsr = \"0x200-0x2ff\"\nread = \"ignore\"\nwrite = \"deny\"",
+    };
+    stanzas_lift_the_refusals_of(&guest, &rule, 4);
+}
+
+/// Boots a guest that does `touch` with the exit denied, and again with the line that the log shows.
+fn line_lifts_the_refusal_of(
+    exit: &str,
+    paging: &str,
+    touch: impl FnOnce(&mut CodeAssembler) -> Done,
+) {
+    let guest = kernel(vec![code(32, START, START, |a| {
+        try_to(a, touch)?;
+        end(a)
+    })]);
+    let denied = format!("{exit} = \"deny\"");
+    let strict = POLICY
+        .replace("[set.base]", &format!("[set.base]\n{denied}"))
+        .replace("#REST", paging);
+    let before = Boot::policy(&strict).kernel(&guest).run().ends_with(0);
+    let [refusal] = refusals(&before)[..] else {
+        panic!("{:#?}", before.lines)
+    };
+    // `to allow it, write `"wbinvd" = "pass"` in …`
+    let written = refusal.split('`').nth(1).expect("a line to write");
+    let policy = strict.replace(&denied, written);
+    let after = Boot::policy(&policy).kernel(&guest).run().ends_with(0);
+    assert!(refusals(&after).is_empty(), "{policy}\n{:#?}", after.lines);
 }
 
 fn the_line_for_a_denied_exit_lets_the_guest_do_it() {
-    let strict = POLICY
-        .replace("CMDLINE", "exercise")
-        .replace("[set.base]", "[set.base]\nwbinvd = \"deny\"");
-    let refused = Boot::policy(&strict).run().ends_with(0);
-    let line = refused
-        .lines
-        .iter()
-        .find(|line| line.contains("VMEXIT_WBINVD"))
-        .expect("a refusal");
-    // `to allow it, write `"wbinvd" = "pass"` in …`
-    let written = line.split('`').nth(1).expect("a line to write");
-    let allowed = strict.replace("wbinvd = \"deny\"", written);
-    let outcome = Boot::policy(&allowed).run().ends_with(0);
-    assert!(
-        !outcome
-            .lines
-            .iter()
-            .any(|line| line.contains("VMEXIT_WBINVD"))
-    );
+    line_lifts_the_refusal_of("wbinvd", "", CodeAssembler::wbinvd);
+}
+
+/// There `pass` would be refused.
+fn the_line_for_an_exit_that_shadow_paging_needs_lets_the_guest_do_it() {
+    line_lifts_the_refusal_of("invlpg", "npt = false", |a| a.invlpg(ptr(0x1000)));
 }
 
 /// Numbers that look random and are the same in every run (xorshift).

@@ -2,6 +2,7 @@
 
 use intercepts::by_code;
 
+use super::remedy;
 use crate::vm::denials::Denied;
 use crate::vm::{Vcpu, Vm};
 use crate::{info, warn};
@@ -29,11 +30,13 @@ pub(super) fn denied(vcpu: &mut Vcpu, vm: &mut Vm, consequence: &str) {
     }
     let Some(exit) = by_code(code) else { return };
     warn!(
-        "{}: {} at RIP {:#x} is denied: {consequence}; to allow it, write `\"{}\" = \"{}\"` in the VM's intercept set",
+        "{}: {} at RIP {:#x} is denied: {consequence}; {}",
         vm.policy.name,
         exit.apm,
         vcpu.save().rip,
-        exit.name,
-        if exit.is_floor() { "count" } else { "pass" },
+        remedy::OfExit {
+            exit,
+            npt: vm.policy.npt
+        },
     );
 }

@@ -28,6 +28,7 @@ pub mod msr;
 pub mod mwait;
 pub mod npf;
 pub mod pause;
+mod remedy;
 pub mod shadow;
 pub mod step;
 pub mod stop;

@@ -7,7 +7,7 @@ use intercepts::Msr;
 use intercepts::vmcb::registers::{cr0, efer};
 use intercepts::{Carrier, Event, msr_by_number};
 
-use super::Outcome;
+use super::{Outcome, remedy};
 use crate::host::tsc;
 use crate::policy::MsrAction;
 use crate::svm::instructions;
@@ -61,14 +61,9 @@ pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
 pub fn by_rules(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
     let is_write = vcpu.control().exit_info1 & 1 != 0;
     let msr = vcpu.gprs.rcx as u32;
-    let action = vm
-        .policy
-        .msrs
-        .iter()
-        .find(|rule| (rule.first..=rule.last).contains(&msr))
-        .map_or(MsrAction::Emulate, |rule| {
-            if is_write { rule.write } else { rule.read }
-        });
+    let action = vm.policy.msr_rule(msr).map_or(MsrAction::Emulate, |rule| {
+        if is_write { rule.write } else { rule.read }
+    });
     match action {
         MsrAction::Emulate | MsrAction::Pass => return by_model(vcpu, vm, is_write),
         MsrAction::Ignore => {
@@ -216,17 +211,17 @@ fn write_efer(vcpu: &mut Vcpu, vm: &Vm, value: u64) -> Option<()> {
 /// #GP(0), and a message the first time.
 #[cold]
 fn refuse(vcpu: &mut Vcpu, vm: &mut Vm, msr: u32, is_write: bool) {
-    let (denied, name, key) = if is_write {
-        (Denied::Wrmsr(msr), "WRMSR", "write")
+    let (denied, name) = if is_write {
+        (Denied::Wrmsr(msr), "WRMSR")
     } else {
-        (Denied::Rdmsr(msr), "RDMSR", "read")
+        (Denied::Rdmsr(msr), "RDMSR")
     };
     if vm.denials.note(denied) {
         warn!(
-            "{}: {name} of {msr:#x} at RIP {:#x} is denied: the guest gets #GP(0); to allow it, add\n\
-             \x20   [[vm.msr]]\n    msr = {msr:#x}\n    {key} = \"ignore\"",
+            "{}: {name} of {msr:#x} at RIP {:#x} is denied: the guest gets #GP(0); {}",
             vm.policy.name,
             vcpu.save().rip,
+            remedy::OfMsr { vm, msr },
         );
     }
     vcpu.inject(Event::exception_with_error(13, 0));

@@ -12,6 +12,7 @@ mod msrs;
 mod ports;
 mod register_rules;
 mod registers;
+mod remedies;
 mod rules;
 mod shadow_paging;
 mod stepping;

@@ -13,14 +13,26 @@ pub fn stop(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
     let code = vcpu.control().exit_code;
     let rip = vcpu.save().rip;
     match by_code(code) {
-        Some(exit) => vm.finish(
-            How::Stopped,
-            format_args!(
-                "{} at RIP {rip:#x}, which the policy does not mention; to allow it, add \
-                 `\"{}\" = \"count\"` to the VM's intercept set",
-                exit.apm, exit.name
+        Some(exit) => match exit.continuation() {
+            Some(action) => vm.finish(
+                How::Stopped,
+                format_args!(
+                    "{} at RIP {rip:#x}, which the policy does not mention; to allow it, add \
+                     `\"{}\" = \"{}\"` to the VM's intercept set",
+                    exit.apm,
+                    exit.name,
+                    action.name()
+                ),
             ),
-        ),
+            None => vm.finish(
+                How::Stopped,
+                format_args!(
+                    "{} at RIP {rip:#x}, which the policy does not mention and the VMM has no way \
+                     to finish",
+                    exit.apm
+                ),
+            ),
+        },
         None => vm.finish(
             How::Stopped,
             format_args!("unknown exit code {code:#x} at RIP {rip:#x}"),

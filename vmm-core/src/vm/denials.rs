@@ -59,6 +59,11 @@ impl Denials {
         is_new
     }
 
+    /// Whether this was refused before.
+    pub fn has(&self, denied: Denied) -> bool {
+        self.seen.iter().any(|(seen, _)| *seen == denied)
+    }
+
     /// Each refused thing and how often it was tried.
     pub fn iter(&self) -> impl Iterator<Item = (Denied, u64)> + '_ {
         self.seen.iter().copied()

@@ -2,9 +2,11 @@
 
 mod string;
 
-use intercepts::IoioInfo;
+use core::fmt::Display;
 
-use super::{Outcome, interrupt};
+use intercepts::{ExitCode, IoioInfo};
+
+use super::{Outcome, interrupt, remedy};
 use crate::devices::Effect;
 use crate::policy::IoAction;
 use crate::svm::instructions;
@@ -126,7 +128,16 @@ fn complete_pic(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
 /// Denies every access: reads give all ones, writes are dropped, and the log says so once.
 pub fn float(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
     let info = IoioInfo(vcpu.control().exit_info1);
-    denied(vm, info.port(), info.bytes(), info.is_in(), vcpu.save().rip);
+    let access = Access {
+        port: info.port(),
+        bytes: info.bytes(),
+        is_in: info.is_in(),
+        refused: info.port(),
+    };
+    denied(vm, access, vcpu.save().rip, |vm| remedy::OfExit {
+        exit: ExitCode::Ioio.exit(),
+        npt: vm.policy.npt,
+    });
     if info.is_in() && !info.is_string() {
         let rax = vcpu.save().rax;
         vcpu.set_rax(merge(rax, u32::MAX, info.bytes()));
@@ -142,6 +153,15 @@ fn merge(rax: u64, value: u32, bytes: u8) -> u64 {
         2 => rax & !0xffff | u64::from(value as u16),
         _ => value.into(),
     }
+}
+
+/// An access to ports, as the log shows it.
+struct Access {
+    port: u16,
+    bytes: u8,
+    is_in: bool,
+    /// The first of its ports that is not passed.
+    refused: u16,
 }
 
 /// A guest's access to ports, and what came of it.
@@ -216,20 +236,26 @@ impl PortAccess<'_> {
     }
 
     fn rule(&self, port: u16) -> IoAction {
-        self.vm
-            .policy
-            .io
-            .iter()
-            .find(|rule| (rule.first..=rule.last).contains(&port))
-            .map_or(IoAction::Deny, |rule| rule.action)
+        let rule = self.vm.policy.io_rule(port);
+        rule.map_or(IoAction::Deny, |rule| rule.action)
+    }
+
+    /// What the policy says of an access of `bytes` bytes, by its first port. The machine's own ports
+    /// are passed only if all that it reaches are.
+    fn action(&self, port: u16, bytes: u8) -> IoAction {
+        let is_passed = |index: u8| self.rule(port.wrapping_add(index.into())) == IoAction::Pass;
+        match self.rule(port) {
+            IoAction::Pass if !(1..bytes).all(is_passed) => IoAction::Deny,
+            action => action,
+        }
     }
 
     fn read_by_rule(&mut self, port: u16, bytes: u8) -> u32 {
-        match self.rule(port) {
+        match self.action(port, bytes) {
             IoAction::Pass => instructions::port_in(port, bytes),
             IoAction::Ignore | IoAction::Exit => u32::MAX,
             IoAction::Deny => {
-                denied(self.vm, port, bytes, true, self.rip);
+                self.deny(port, bytes, true);
                 u32::MAX
             }
             IoAction::Stop => {
@@ -240,10 +266,10 @@ impl PortAccess<'_> {
     }
 
     fn write_by_rule(&mut self, port: u16, bytes: u8, value: u32) {
-        match self.rule(port) {
+        match self.action(port, bytes) {
             IoAction::Pass => instructions::port_out(port, bytes, value),
             IoAction::Ignore => {}
-            IoAction::Deny => denied(self.vm, port, bytes, false, self.rip),
+            IoAction::Deny => self.deny(port, bytes, false),
             IoAction::Stop => self.stop(port),
             IoAction::Exit => {
                 let how = if value == 0 {
@@ -260,6 +286,24 @@ impl PortAccess<'_> {
     }
 
     #[cold]
+    fn deny(&mut self, port: u16, bytes: u8, is_in: bool) {
+        let mut reached = (0..bytes).map(|index| port.wrapping_add(index.into()));
+        let refused = reached.find(|port| self.rule(*port) != IoAction::Pass);
+        let refused = refused.unwrap_or(port);
+        let access = Access {
+            port,
+            bytes,
+            is_in,
+            refused,
+        };
+        denied(self.vm, access, self.rip, |vm| remedy::OfPort {
+            vm,
+            port: refused,
+            has_company: refused != port,
+        });
+    }
+
+    #[cold]
     fn stop(&mut self, port: u16) {
         let rip = self.rip;
         self.outcome = self.vm.finish(
@@ -271,19 +315,27 @@ impl PortAccess<'_> {
     }
 }
 
-/// Notes a denied access; the first one of its kind is said on the log.
+/// Notes a denied access; the first one of its kind is said on the log, with what `remedy` makes
+/// of the VM.
 #[cold]
-fn denied(vm: &mut Vm, port: u16, bytes: u8, is_in: bool, rip: u64) {
-    let (denied, name, consequence) = if is_in {
-        (Denied::In(port), "IN", "it reads all ones")
+fn denied<'vm, R: Display>(
+    vm: &'vm mut Vm,
+    access: Access,
+    rip: u64,
+    remedy: impl FnOnce(&'vm Vm) -> R,
+) {
+    let Access { port, bytes, .. } = access;
+    let (denied, name, consequence) = if access.is_in {
+        (Denied::In(access.refused), "IN", "it reads all ones")
     } else {
-        (Denied::Out(port), "OUT", "the write is dropped")
+        (Denied::Out(access.refused), "OUT", "the write is dropped")
     };
     if vm.denials.note(denied) {
+        let vm = &*vm;
         warn!(
-            "{}: {name} of {bytes} at port {port:#x}, RIP {rip:#x}, is denied: {consequence}; to allow it, add\n\
-             \x20   [[vm.io]]\n    ports = \"{port:#x}\"\n    action = \"ignore\"    # or \"pass\", if the machine's own port is meant",
+            "{}: {name} of {bytes} at port {port:#x}, RIP {rip:#x}, is denied: {consequence}; {}",
             vm.policy.name,
+            remedy(vm),
         );
     }
 }
