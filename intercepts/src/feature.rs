@@ -17,6 +17,14 @@ pub struct Feature {
     pub meaning: &'static str,
 }
 
+impl Feature {
+    /// The bit of CPUID that announces it, for some features one that announces others too: leaf,
+    /// subleaf, register, number.
+    pub const fn announcement(&self) -> (u32, u32, Register, u8) {
+        (self.leaf, self.subleaf, self.register, self.bit)
+    }
+}
+
 /// A register of CPUID's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Register {

@@ -28,6 +28,10 @@ impl Display for Expanded<'_> {
         page.plain("[target]")?;
         let machine = format!("{:?}", policy.machine.name);
         page.key("machine", &machine, &policy.origins)?;
+        if !policy.features.is_empty() {
+            let names: Vec<_> = policy.features.iter().map(|feature| feature.name).collect();
+            page.key("features", &format!("{names:?}"), &policy.origins)?;
+        }
         page.plain("\n[vmm]")?;
         let quantum = format!("\"{} us\"", policy.quantum_us);
         page.key("quantum", &quantum, &policy.origins)?;

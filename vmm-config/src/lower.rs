@@ -49,6 +49,7 @@ pub(crate) fn lower(policy: &Policy, source: &Source, warnings: Report) -> Lower
     Lowered {
         source: source.clone(),
         machine: document.machine.value,
+        features: document.features.clone(),
         quantum_us: document.quantum_us,
         log: document.log,
         vms,

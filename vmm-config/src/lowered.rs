@@ -27,6 +27,8 @@ pub struct Lowered {
     pub source: Source,
     /// The machine that it is written for.
     pub machine: &'static Machine,
+    /// What the machine at hand is said to have beyond that.
+    pub features: Vec<Feature>,
     /// How long a VM runs while others are runnable, in microseconds.
     pub quantum_us: u32,
     /// The least urgent messages that the log shows.
@@ -35,7 +37,7 @@ pub struct Lowered {
     pub vms: Vec<Vm>,
     /// Who gets each physical line, ascending; a line not listed is masked.
     pub routes: Vec<Route>,
-    /// Where `machine`, `quantum` and `log` are said, as far as they are.
+    /// Where `machine`, `features`, `quantum` and `log` are said, as far as they are.
     pub origins: Origins,
     /// What is allowed but probably not meant.
     pub warnings: Report,

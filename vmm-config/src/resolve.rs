@@ -6,7 +6,6 @@ use intercepts::{Action, EXITS, Exit, ExitCode};
 
 use crate::finding::Findings;
 use crate::lower::is_logged;
-use crate::machine::Machine;
 use crate::near;
 use crate::rules;
 use crate::source::{At, Span};
@@ -61,7 +60,7 @@ pub(crate) fn resolve(document: Document, found: &mut Findings<'_>) -> Policy {
             gates(
                 resolver.done.remove(&vm.set).unwrap_or_default(),
                 vm.npt.value,
-                document.machine.value,
+                &document,
             )
         })
         .collect();
@@ -156,9 +155,11 @@ impl<'d> Resolver<'d, '_, '_> {
 }
 
 /// The answers of a VM: those of its set, and the VMM's own for what the set does not mention.
-fn gates(mut answers: Answers, npt: bool, machine: &Machine) -> Vec<Gate> {
+fn gates(mut answers: Answers, npt: bool, document: &Document) -> Vec<Gate> {
     let of_shadow_paging = |exit: &Exit| {
-        let is_there = exit.feature.is_none_or(|feature| machine.has(feature));
+        let is_there = exit
+            .feature
+            .is_none_or(|feature| document.target_has(feature));
         exit.under_shadow_paging().filter(|_| !npt && is_there)
     };
     EXITS

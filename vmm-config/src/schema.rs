@@ -8,7 +8,7 @@ mod parts;
 
 use std::collections::BTreeMap;
 
-use intercepts::{Action, CPUID_FEATURES, EXITS, Exit, ExitCode, MSRS, VECTORS};
+use intercepts::{Action, CPUID_FEATURES, EXITS, Exit, ExitCode, Feature, MSRS, VECTORS};
 use serde_json::{Map, Value, json};
 
 use self::parts::{any, choice, described, names, pattern, range, reference, table, words};
@@ -46,6 +46,7 @@ pub fn schema() -> Value {
         "properties": {
             "target": described("What the policy is written for", table(&[
                 ("machine", described("The machine whose features the policy may rely on", choice(machines))),
+                ("features", described("What your machine has beyond that", json!({ "type": "array", "items": words::<Feature>() }))),
             ], &[])),
             "vmm": described("The VMM itself", table(&[
                 ("quantum", described("Time slice when several VMs have work, such as `10 ms`", pattern("^[0-9_]+ *(us|ms|s)$"))),

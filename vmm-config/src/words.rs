@@ -1,7 +1,7 @@
 //! The words of `vm.toml` that are no exits: devices, actions of port and MSR rules, levels.
 //! Actions on exits are [`intercepts::Action`].
 
-use intercepts::{Exit, ExitCode};
+use intercepts::{Exit, ExitCode, FEATURES, Feature};
 
 /// A closed choice of words.
 pub trait Word: Copy + Sized + 'static {
@@ -17,6 +17,19 @@ pub trait Word: Copy + Sized + 'static {
     /// The word of that name.
     fn by_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|word| word.name() == name)
+    }
+}
+
+impl Word for Feature {
+    const WHAT: &'static str = "CPU feature";
+    const ALL: &'static [Feature] = FEATURES;
+
+    fn name(self) -> &'static str {
+        self.name
+    }
+
+    fn meaning(self) -> &'static str {
+        self.meaning
     }
 }
 

@@ -25,6 +25,8 @@ pub type Said = BTreeMap<&'static str, Span>;
 pub struct Document {
     /// `[target] machine`.
     pub machine: At<&'static Machine>,
+    /// `[target] features`: what the machine at hand has beyond that.
+    pub features: Vec<Feature>,
     /// `[vmm] quantum`, in microseconds.
     pub quantum_us: u32,
     /// `[vmm] log`.
@@ -35,8 +37,16 @@ pub struct Document {
     pub vms: Vec<Vm>,
     /// `[irq]`.
     pub lines: Vec<Line>,
-    /// Where `machine`, `quantum`, `log` and `irq` are said.
+    /// Where `machine`, `features`, `quantum`, `log` and `irq` are said.
     pub said: Said,
+}
+
+impl Document {
+    /// Whether the policy may rely on `feature`.
+    pub(crate) fn target_has(&self, feature: Feature) -> bool {
+        let is_said = |said: &Feature| said.announcement() == feature.announcement();
+        self.machine.value.has(feature) || self.features.iter().any(is_said)
+    }
 }
 
 /// A set of intercepts.

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use intercepts::{Action, EXITS, Exit, Intercept};
 use vmm_config::rules::{RULES, Rule};
-use vmm_config::{Handlers, Report, Severity, Source};
+use vmm_config::{Handlers, Lowered, Report, Severity, Source};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rules")
@@ -188,4 +189,61 @@ fn the_page_of_rules_is_current() {
     }
     let written = std::fs::read_to_string(&file).unwrap_or_default();
     assert!(written == page, "docs/rules.md is not what the rules say");
+}
+
+/// A policy for hardware that answers an exit so.
+fn policy_of(exit: &Exit, action: Action, rest: &str) -> Result<Lowered, String> {
+    let features = exit.feature.map_or(String::new(), |feature| {
+        format!("features = [{:?}]", feature.name)
+    });
+    let parameters = match action {
+        Action::Inject => ", vector = \"ud\"",
+        _ => "",
+    };
+    let text = format!(
+        "[target]\nmachine = \"zen1\"\n{features}\n\
+         [set.base]\n\"{}\" = {{ action = \"{}\"{parameters} }}\n\
+         [[vm]]\nname = \"demo\"\nmemory = \"16 MiB\"\nintercepts = \"base\"\n{rest}\n",
+        exit.name,
+        action.name()
+    );
+    vmm_config::policy(Source::new("vm.toml", &text), &Handlers::Unknown, None)
+        .map_err(|report| format!("{text}{report}"))
+}
+
+#[test]
+fn a_policy_can_say_every_exit_with_every_action_that_fits_it() {
+    for exit in EXITS {
+        let fitting = Action::ALL
+            .into_iter()
+            .filter(|action| exit.accepts(*action));
+        for action in fitting {
+            let policy = policy_of(exit, action, "").unwrap_or_else(|report| panic!("{report}"));
+            let vm = &policy.vms[0];
+            let gate = vm.gates.iter().find(|gate| gate.exit.code == exit.code);
+            assert_eq!(gate.is_some(), action != Action::Pass, "{}", exit.name);
+            if let Intercept::Bit { offset, bit } = exit.intercept {
+                let is_set = vm.vmcb.iter().any(|field| {
+                    let bit = field.field.bit_of(offset, bit);
+                    bit.is_some_and(|bit| field.value >> bit & 1 != 0)
+                });
+                assert_eq!(is_set, action != Action::Pass, "{}", exit.name);
+            }
+            let needs = |feature| vm.needs.iter().any(|need| need.feature == feature);
+            assert!(action == Action::Pass || exit.feature.is_none_or(needs));
+        }
+    }
+}
+
+/// What a refusal at run time says to write is no mistake, whichever paging the VM has.
+#[test]
+fn what_the_vmm_says_to_write_is_accepted() {
+    let denied = EXITS.iter().filter(|exit| exit.accepts(Action::Deny));
+    let denied = denied.flat_map(|exit| [true, false].map(|npt| (exit, npt, exit.permission(npt))));
+    let unasked = EXITS.iter().map(|exit| (exit, true, exit.continuation()));
+    for (exit, npt, action) in denied.chain(unasked) {
+        let Some(action) = action else { continue };
+        let checked = policy_of(exit, action, &format!("npt = {npt}"));
+        assert!(checked.is_ok(), "{}", checked.unwrap_err());
+    }
 }

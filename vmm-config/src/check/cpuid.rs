@@ -121,7 +121,7 @@ pub(super) fn model_is_seen(policy: &Policy, found: &mut Findings<'_>) {
 pub(super) fn flush_is_possible(policy: &Policy, found: &mut Findings<'_>) {
     let machine = policy.document.machine.value;
     for vm in &policy.document.vms {
-        if vm.tlb.value == Flush::Asid && !machine.has(Feature::FLUSH_BY_ASID) {
+        if vm.tlb.value == Flush::Asid && !policy.document.target_has(Feature::FLUSH_BY_ASID) {
             found
                 .add(
                     &rules::TLB_BY_ASID,

@@ -237,8 +237,7 @@ fn has_feature(
     exit: At<&Exit>,
     found: &mut Findings<'_>,
 ) {
-    let machine = policy.document.machine.value;
-    if machine.has(feature) {
+    if policy.document.target_has(feature) {
         return;
     }
     found
@@ -247,7 +246,7 @@ fn has_feature(
             exit.span,
             format!(
                 "`{name}` needs the feature `{}`, which {} lacks",
-                feature.name, machine.name
+                feature.name, policy.document.machine.value.name
             ),
         )
         .why(
@@ -263,7 +262,10 @@ fn has_feature(
         )
         .help(match with_feature(feature) {
             Some(machine) => format!("leave it out, or choose a target such as `{machine}`"),
-            None => "leave it out: no known target has it".to_owned(),
+            None => format!(
+                "leave it out, or say `features = [\"{}\"]` in `[target]` if your machine has it",
+                feature.name
+            ),
         });
 }
 

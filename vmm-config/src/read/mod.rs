@@ -12,6 +12,7 @@ mod set;
 mod units;
 mod vm;
 
+use intercepts::Feature;
 use toml::de::{DeTable, DeValue};
 
 pub(crate) use self::irq::{FOCUS, VMM};
@@ -74,6 +75,7 @@ impl Reader<'_, '_> {
         let start = Span { start: 0, end: 0 };
         let mut document = Document {
             machine: At::new(Machine::usual(), start),
+            features: Vec::new(),
             quantum_us: 10_000,
             log: LogLevel::Info,
             sets: Vec::new(),
@@ -108,11 +110,12 @@ impl Reader<'_, '_> {
     }
 
     fn target(&mut self, value: &Value<'_>, document: &mut Document) {
+        const KEYS: [&str; 2] = ["machine", "features"];
         let Some(table) = self.table(value, "[target]") else {
             return;
         };
         for (key, value) in table {
-            note(&mut document.said, key, &["machine"]);
+            note(&mut document.said, key, &KEYS);
             match key.get_ref().as_ref() {
                 "machine" => {
                     let Some(text) = self.text(value, "\"qemu-tcg\"") else {
@@ -126,9 +129,19 @@ impl Reader<'_, '_> {
                         }
                     }
                 }
-                _ => self.unknown_key(key, "`[target]`", &["machine"]),
+                "features" => document.features = self.features(value),
+                _ => self.unknown_key(key, "`[target]`", &KEYS),
             }
         }
+    }
+
+    fn features(&mut self, value: &Value<'_>) -> Vec<Feature> {
+        self.list(value, "[\"sev-es\"]")
+            .into_iter()
+            .flatten()
+            .filter_map(|item| self.word(item, &rules::UNKNOWN_WORD))
+            .map(|feature| feature.value)
+            .collect()
     }
 
     fn vmm(&mut self, value: &Value<'_>, document: &mut Document) {

@@ -8,6 +8,7 @@ pub const GOOD: [&str; 4] = [
     r#"
 [target]
 machine = "zen4"
+features = ["sev-es", "avic"]
 [set.a]
 cpuid = "emulate"
 exception.de = "count"
@@ -18,6 +19,9 @@ pause = { handler = "quiet", filter = 3000, threshold = 128 }
 extends = ["a"]
 mwait = "wait"
 "mwait.armed" = "wait"
+cr4.write-trap = "count"
+avic.noaccel = "stop"
+vmgexit = "stop"
 [[vm]]
 name = "one"
 memory = "64 MiB"
