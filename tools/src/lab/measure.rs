@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use serde::Deserialize;
 
 use crate::failure::{Doing, Failure, Result, Status};
+use crate::run::emulator::die_with_us;
 use crate::run::report::Report;
 
 /// What is booted, and up to where.
@@ -63,6 +65,8 @@ pub fn boot(boot: &Boot) -> Result<Run> {
     if let Some(until) = &boot.until {
         command.arg("--until").arg(escaped(until));
     }
+    // It ends its emulator itself, and removes its files.
+    die_with_us(&mut command, Signal::SIGTERM, Vec::new());
     let started = Instant::now();
     let finished = command.output().doing(|| "start run-qemu".to_string())?;
     let took = started.elapsed();

@@ -198,7 +198,7 @@ impl Drop for Emulator {
 
 /// Starts an emulator, which inherits these descriptors.
 pub fn spawn(command: &mut Command, descriptors: Vec<OwnedFd>) -> Result<Child> {
-    die_with_us(command, descriptors);
+    die_with_us(command, Signal::SIGKILL, descriptors);
     command.spawn().map_err(|error| {
         Failure::bad_input(format!(
             "cannot start the emulator {}: {error}",
@@ -207,12 +207,12 @@ pub fn spawn(command: &mut Command, descriptors: Vec<OwnedFd>) -> Result<Child> 
     })
 }
 
-/// Lets the child keep these descriptors, and die when this program does.
-fn die_with_us(command: &mut Command, descriptors: Vec<OwnedFd>) {
+/// Lets the child keep these descriptors, and get this signal when the thread that starts it ends:
+/// if this program is killed, nothing else would end the child.
+pub fn die_with_us(command: &mut Command, signal: Signal, descriptors: Vec<OwnedFd>) {
     let parent = getpid();
     let in_child = move || {
-        // If this program is killed, nothing else would end QEMU.
-        prctl::set_pdeathsig(Signal::SIGKILL)?;
+        prctl::set_pdeathsig(signal)?;
         if getppid() != parent {
             return Err(io::ErrorKind::BrokenPipe.into());
         }

@@ -84,14 +84,7 @@ impl Database {
 
     /// Forgets the points that failed; how many there were.
     pub fn forget_failures(&mut self) -> Result<usize> {
-        let forget = |connection: &Connection| {
-            connection.execute(
-                "DELETE FROM settings WHERE point IN (SELECT key FROM points WHERE error IS NOT NULL)",
-                [],
-            )?;
-            connection.execute("DELETE FROM points WHERE error IS NOT NULL", [])
-        };
-        forget(&self.connection).map_err(|error| self.failed(&error))
+        forget_failures(&mut self.connection).map_err(|error| self.failed(&error))
     }
 
     /// Puts a point in, whole.
@@ -166,6 +159,17 @@ fn put(
         }
     }
     transaction.commit()
+}
+
+fn forget_failures(connection: &mut Connection) -> rusqlite::Result<usize> {
+    let transaction = connection.transaction()?;
+    transaction.execute(
+        "DELETE FROM settings WHERE point IN (SELECT key FROM points WHERE error IS NOT NULL)",
+        [],
+    )?;
+    let failures = transaction.execute("DELETE FROM points WHERE error IS NOT NULL", [])?;
+    transaction.commit()?;
+    Ok(failures)
 }
 
 /// SQLite's integers have a sign; no count comes near it.

@@ -1,10 +1,12 @@
 //! `cargo vmm sweep`: one guest under every combination of changes to a policy.
 
 mod database;
+mod files;
 mod plan;
 mod plot;
 
 use std::collections::{BTreeSet, VecDeque};
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError, mpsc};
@@ -155,20 +157,29 @@ fn output(command: &Sweep, plan: &Plan) -> PathBuf {
 /// Boots one point.
 fn boot(plan: &Plan, point: &Point) -> Result<Report> {
     let folder = tempfile::tempdir().doing(|| "make a temporary folder".to_string())?;
-    // The name, which the VMM knows, is the same wherever the point is run.
+    // The names, which the VMM knows, are the same wherever the point is run.
     let config = folder.path().join("point.toml");
-    std::fs::write(&config, &point.policy).doing(|| "write a policy".to_string())?;
+    std::fs::write(&config, plan.bootable(point, folder.path())?)
+        .doing(|| "write a policy".to_string())?;
+    let guest = point.guest.as_deref().map(|guest| {
+        let link = folder.path().join("guest");
+        let made = symlink(guest, &link);
+        made.doing(|| format!("make a link to {}", guest.display()))?;
+        Ok(link)
+    });
     let run = measure::boot(&Boot {
         config,
-        guest: point.guest.clone(),
+        guest: guest.transpose()?,
         until: plan.until.clone(),
         timeout: plan.timeout,
         icount: true,
         counters: "totals",
     });
     let hide = |mut failure: Failure| {
-        let folder = folder.path().display().to_string();
-        failure.message = failure.message.replace(&folder, ".");
+        for place in [folder.path(), plan.policy_folder()] {
+            let place = place.display().to_string();
+            failure.message = failure.message.replace(&place, ".");
+        }
         failure
     };
     run.map(|run| run.report).map_err(hide)

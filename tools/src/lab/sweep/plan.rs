@@ -1,11 +1,14 @@
 //! `sweep.toml`: a policy, what is changed in it, and the points that come of that.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use super::files::{Contents, change_paths, vms};
 use crate::build::key::Key;
 use crate::failure::{Doing, Failure, Result};
 
@@ -36,6 +39,9 @@ pub struct Plan {
     /// `vm` means every VM.
     #[serde(default)]
     values: Table,
+    /// Where the file is.
+    #[serde(skip)]
+    folder: PathBuf,
 }
 
 fn usual_database() -> PathBuf {
@@ -55,7 +61,7 @@ pub struct Point {
     pub key: String,
     /// What is set, name and value.
     pub settings: Vec<(String, String)>,
-    /// The policy's text.
+    /// The policy's text. Its paths are as they were written.
     pub policy: String,
     /// The kernel of the first VM, if it is not the policy's.
     pub guest: Option<PathBuf>,
@@ -78,12 +84,13 @@ impl Plan {
         let wrong = |what: &dyn Display| Failure::bad_input(format!("{}: {what}", file.display()));
         let text = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
         let mut plan: Plan = toml::from_str(&text).map_err(|error| wrong(&error))?;
-        let folder = file.parent().unwrap_or(Path::new(""));
-        plan.policy = folder.join(&plan.policy);
-        plan.database = folder.join(&plan.database);
-        for guest in &mut plan.guests {
-            *guest = std::path::absolute(folder.join(&*guest)).map_err(|error| wrong(&error))?;
-        }
+        plan.folder = std::path::absolute(file)
+            .map_err(|error| wrong(&error))?
+            .parent()
+            .unwrap_or(Path::new("/"))
+            .to_owned();
+        plan.policy = plan.folder.join(&plan.policy);
+        plan.database = plan.folder.join(&plan.database);
         for (key, value) in &plan.values {
             if !value.is_array() {
                 let help = format!("`{key}` takes a list of values: \"{key}\" = [{value}]");
@@ -97,13 +104,13 @@ impl Plan {
     /// that it is run under, without which a result means nothing.
     ///
     /// # Errors
-    /// The policy or a guest cannot be read, a key leads nowhere, or there are too many.
+    /// The policy or a file that it names cannot be read, a key leads nowhere, there are too many,
+    /// or two of them are one.
     pub fn points(&self, vmm: &str) -> Result<Vec<Point>> {
         let wrong =
             |error: &dyn Display| Failure::bad_input(format!("{}: {error}", self.policy.display()));
         let text = std::fs::read_to_string(&self.policy).map_err(|error| wrong(&error))?;
-        let mut policy: Table = toml::from_str(&text).map_err(|error| wrong(&error))?;
-        make_paths_absolute(&mut policy, self.policy.parent().unwrap_or(Path::new("")))?;
+        let policy: Table = toml::from_str(&text).map_err(|error| wrong(&error))?;
         let mut combinations: Vec<Vec<Choice>> = vec![Vec::new()];
         for axis in self.axes() {
             if combinations.len().saturating_mul(axis.len()) > MOST_POINTS {
@@ -119,10 +126,36 @@ impl Plan {
                 })
                 .collect();
         }
+        let mut contents = Contents::default();
         let points = combinations.iter().enumerate();
-        points
-            .map(|(number, chosen)| self.point(vmm, number, &policy, chosen))
-            .collect()
+        let points = points
+            .map(|(number, chosen)| self.point(vmm, number, &policy, chosen, &mut contents))
+            .collect::<Result<Vec<_>>>()?;
+        refuse_doubles(&points)?;
+        Ok(points)
+    }
+
+    /// The policy of a point as it is booted from `folder`, where links to all that it names are
+    /// made: were the VMM to know where the files are, it would not be the same everywhere.
+    pub fn bootable(&self, point: &Point, folder: &Path) -> Result<String> {
+        let mut policy: Table =
+            toml::from_str(&point.policy).doing(|| "read a policy".to_string())?;
+        let mut places = 0..;
+        change_paths(&mut policy, |path| {
+            let file = self.policy_folder().join(path);
+            let name = file.file_name().unwrap_or_default();
+            let place = PathBuf::from(places.next().unwrap_or(0).to_string());
+            std::fs::create_dir(folder.join(&place))
+                .and_then(|()| symlink(&file, folder.join(&place).join(name)))
+                .doing(|| format!("make a link to {}", file.display()))?;
+            Ok(format!("./{}", place.join(name).display()))
+        })?;
+        toml::to_string(&policy).doing(|| "write a policy".to_string())
+    }
+
+    /// What paths of the policy are relative to.
+    pub fn policy_folder(&self) -> &Path {
+        self.policy.parent().unwrap_or(Path::new("/"))
     }
 
     /// Each thing that is changed, with all that it takes.
@@ -146,7 +179,14 @@ impl Plan {
         axes
     }
 
-    fn point(&self, vmm: &str, number: usize, policy: &Table, chosen: &[Choice]) -> Result<Point> {
+    fn point(
+        &self,
+        vmm: &str,
+        number: usize,
+        policy: &Table,
+        chosen: &[Choice],
+        contents: &mut Contents,
+    ) -> Result<Point> {
         let mut policy = policy.clone();
         let mut point = Point {
             number,
@@ -158,9 +198,8 @@ impl Plan {
         for choice in chosen {
             point.settings.push(match choice {
                 Choice::Guest(file) => {
-                    point.guest = Some(file.clone());
-                    let name = file.file_name().unwrap_or_default();
-                    ("guest".to_owned(), name.to_string_lossy().into_owned())
+                    point.guest = Some(self.folder.join(file));
+                    ("guest".to_owned(), file.to_string_lossy().into_owned())
                 }
                 Choice::Intercept(exit, on) => {
                     let action = if *on { "count" } else { "pass" };
@@ -181,36 +220,44 @@ impl Plan {
         key.text(vmm);
         key.text(&point.policy);
         key.text(self.until.as_deref().unwrap_or_default());
-        if let Some(guest) = &point.guest {
-            key.tree(guest).map_err(|error| {
-                Failure::bad_input(format!("cannot read {}: {error}", guest.display()))
-            })?;
+        for (name, value) in &point.settings {
+            key.text(name);
+            key.text(value);
         }
+        if let Some(guest) = &point.guest {
+            key.text(contents.of(guest)?);
+        }
+        change_paths(&mut policy, |path| {
+            key.text(contents.of(&self.policy_folder().join(path))?);
+            Ok(path.to_owned())
+        })?;
         point.key = key.finish();
         Ok(point)
     }
 }
 
-fn vms(policy: &mut Table) -> impl Iterator<Item = &mut Table> {
-    policy
-        .get_mut("vm")
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_table_mut)
-}
-
-/// A policy of a point lies elsewhere than the one it comes from.
-fn make_paths_absolute(policy: &mut Table, folder: &Path) -> Result<()> {
-    for vm in vms(policy) {
-        for key in ["image", "initrd"] {
-            if let Some(Value::String(path)) = vm.get_mut(key)
-                && path.contains('/')
-            {
-                let file =
-                    std::path::absolute(folder.join(&*path)).doing(|| format!("find {path}"))?;
-                *path = file.to_string_lossy().into_owned();
-            }
+/// Whatever stands twice in a plan sets something twice, or makes two points of one.
+fn refuse_doubles(points: &[Point]) -> Result<()> {
+    let mut names = BTreeSet::new();
+    for (name, _) in points.iter().take(1).flat_map(|point| &point.settings) {
+        if !names.insert(name) {
+            return Err(Failure::bad_input(format!(
+                "the plan sets `{name}` twice; drop one of them"
+            )));
+        }
+    }
+    let mut first = BTreeMap::new();
+    for point in points {
+        if let Some(number) = first.insert(&point.key, point.number) {
+            let settings = point.settings.iter();
+            let settings: Vec<_> = settings
+                .map(|(name, value)| format!("{name} = {value}"))
+                .collect();
+            return Err(Failure::bad_input(format!(
+                "points {number} and {} of the plan are one, with {}; drop what stands there twice",
+                point.number,
+                settings.join(", ")
+            )));
         }
     }
     Ok(())
@@ -264,19 +311,34 @@ fn set(policy: &mut Table, key: &str, value: &Value) -> Result<()> {
 pub(super) mod tests {
     use super::*;
 
+    /// With an image and a module beside it.
     const POLICY: &str = "[set.base]\ncpuid = \"emulate\"\n\n[[vm]]\nname = \"a\"\n\
-        memory = \"16 MiB\"\nimage = \"./kernel\"\nintercepts = \"base\"\n\n[[vm]]\nname = \"b\"\n\
+        memory = \"16 MiB\"\nimage = \"./kernel\"\nmodules = [\"./module a word\"]\nintercepts = \"base\"\n\n[[vm]]\nname = \"b\"\n\
         memory = \"16 MiB\"\n[vm.intercepts]\nhlt = \"wait\"\n";
+
+    /// A folder with a plan that says this, and all that it names.
+    fn folder(plan: &str) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        let plan = format!("policy = \"vm.toml\"\n{plan}");
+        for (name, text) in [
+            ("vm.toml", POLICY),
+            ("kernel", "kernel"),
+            ("module", "module"),
+            ("sweep.toml", &plan),
+        ] {
+            std::fs::write(folder.path().join(name), text).expect("a file");
+        }
+        folder
+    }
+
+    fn read(folder: &Path) -> Plan {
+        Plan::read(&folder.join("sweep.toml")).expect("a plan")
+    }
 
     /// The points of a plan that says this.
     pub fn points(plan: &str) -> Vec<Point> {
-        let folder = tempfile::tempdir().expect("a folder");
-        std::fs::write(folder.path().join("vm.toml"), POLICY).expect("a policy");
-        std::fs::write(folder.path().join("kernel"), "kernel").expect("a kernel");
-        let file = folder.path().join("sweep.toml");
-        std::fs::write(&file, format!("policy = \"vm.toml\"\n{plan}")).expect("a plan");
-        let plan = Plan::read(&file).expect("a plan");
-        plan.points("vmm").expect("points")
+        let folder = folder(plan);
+        read(folder.path()).points("vmm").expect("points")
     }
 
     #[test]
@@ -294,14 +356,45 @@ pub(super) mod tests {
 
     #[test]
     fn another_vmm_is_another_point() {
-        let folder = tempfile::tempdir().expect("a folder");
-        std::fs::write(folder.path().join("vm.toml"), POLICY).expect("a policy");
-        let file = folder.path().join("sweep.toml");
-        std::fs::write(&file, "policy = \"vm.toml\"\n").expect("a plan");
-        let plan = Plan::read(&file).expect("a plan");
+        let folder = folder("");
+        let plan = read(folder.path());
         let key = |vmm| plan.points(vmm).expect("a point")[0].key.clone();
         assert_eq!(key("one"), key("one"));
         assert_ne!(key("one"), key("other"));
+    }
+
+    /// A shard may run wherever there is a copy of the tree.
+    #[test]
+    fn a_point_is_the_same_in_every_folder_and_another_with_every_file() {
+        let plan = "guests = [\"kernel\"]\n";
+        let point = |folder: &Path| read(folder).points("vmm").expect("a point").remove(0);
+        let here = folder(plan);
+        let there = folder(plan);
+        assert_eq!(point(here.path()).key, point(there.path()).key);
+        assert_eq!(point(here.path()).policy, point(there.path()).policy);
+        let mut keys = vec![point(here.path()).key];
+        for file in ["kernel", "module"] {
+            std::fs::write(there.path().join(file), "another").expect("a file");
+            keys.push(point(there.path()).key);
+        }
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), 3);
+    }
+
+    #[test]
+    fn a_policy_can_be_booted_from_elsewhere() {
+        let folder = folder("");
+        let plan = read(folder.path());
+        let point = &plan.points("vmm").expect("a point")[0];
+        let elsewhere = tempfile::tempdir().expect("a folder");
+        let policy = plan.bootable(point, elsewhere.path()).expect("a policy");
+        let policy: Table = toml::from_str(&policy).expect("TOML");
+        assert_eq!(policy["vm"][0]["image"].as_str(), Some("./0/kernel"));
+        let module = policy["vm"][0]["modules"][0].as_str();
+        assert_eq!(module, Some("./1/module a word"));
+        let module = std::fs::read_to_string(elsewhere.path().join("1/module"));
+        assert_eq!(module.expect("the file"), "module");
     }
 
     #[test]
@@ -323,11 +416,7 @@ pub(super) mod tests {
                 Some("base")
             );
             assert_eq!(policy["vm"][1]["intercepts"]["hlt"].as_str(), Some("wait"));
-            let image = policy["vm"][0]["image"].as_str().expect("an image");
-            assert!(
-                image.starts_with('/') && image.ends_with("kernel"),
-                "{image}"
-            );
+            assert_eq!(policy["vm"][0]["image"].as_str(), Some("./kernel"));
         }
     }
 
@@ -338,14 +427,20 @@ pub(super) mod tests {
 
     #[test]
     fn what_no_plan_has_is_refused() {
-        let folder = tempfile::tempdir().expect("a folder");
-        std::fs::write(folder.path().join("vm.toml"), POLICY).expect("a policy");
+        let folder = folder("");
         let file = folder.path().join("sweep.toml");
         for (plan, what) in [
             ("intercept = []", "intercept"),
             ("values = { \"vm.npt\" = true }", "takes a list"),
             ("values = { npt = [true] }", "vm.npt"),
             ("guests = [\"nothing\"]", "cannot read"),
+            (
+                "values = { \"vm.initrd\" = [\"./nothing\"] }",
+                "cannot read",
+            ),
+            ("intercepts = [\"rdtsc\", \"rdtsc\"]", "sets `rdtsc` twice"),
+            ("values = { \"vm.npt\" = [true, true] }", "points 0 and 1"),
+            ("guests = [\"kernel\", \"kernel\"]", "points 0 and 1"),
         ] {
             std::fs::write(&file, format!("policy = \"vm.toml\"\n{plan}\n")).expect("a plan");
             let points = Plan::read(&file).and_then(|plan| plan.points("vmm"));
