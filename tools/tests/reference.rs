@@ -74,6 +74,46 @@ fn a_policy_laid_over_names_value_line_and_handler() {
 }
 
 #[test]
+fn every_field_that_a_policy_sets_says_what_it_holds() {
+    let files: Vec<String> = std::fs::read_dir(workspace().join("policies"))
+        .expect("policies")
+        .map(|file| file.expect("a policy").path().display().to_string())
+        .collect();
+    let mut arguments = vec!["--format", "json"];
+    arguments.extend(files.iter().flat_map(|file| ["--config", file]));
+    let data: Value = serde_json::from_str(&said(&arguments)).expect("JSON");
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    for policy in list(&data["policies"]) {
+        for vm in list(&policy["vms"]) {
+            for field in list(&vm["fields"]) {
+                assert!(!list(&field["parts"]).is_empty(), "{policy}: {field}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_filter_of_pause_is_laid_over_with_its_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("vm.toml");
+    let policy = "[target]\nmachine = \"zen3\"\n\
+        [set.base]\npause = { action = \"count\", filter = 3000, threshold = 100 }\n\
+        [[vm]]\nname = \"demo\"\nimage = \"guest\"\nmemory = \"64 MiB\"\nintercepts = \"base\"\n";
+    std::fs::write(&config, policy).expect("a policy");
+    let text = said(&["--config", &config.to_string_lossy()]);
+    for row in [
+        "| `pause_filter_threshold` | 0x0064 | 100 cycles |",
+        "| `pause_filter_count` | 0x0bb8 | 3000 PAUSEs |",
+    ] {
+        let line = text.lines().find(|line| line.starts_with(row));
+        assert!(
+            line.is_some_and(|line| line.contains("vm.toml:4: ")),
+            "{row}: {line:?}"
+        );
+    }
+}
+
+#[test]
 fn a_folder_gets_every_format_and_an_ending_names_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name);

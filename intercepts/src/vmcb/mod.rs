@@ -7,6 +7,7 @@
 pub mod control;
 pub mod registers;
 pub mod save;
+pub mod start;
 mod validate;
 pub mod words;
 

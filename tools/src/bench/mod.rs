@@ -24,7 +24,6 @@ use figures::{Figures, Row, Run, Runs};
 use several::Several;
 
 const POLICY: &str = include_str!("bench.toml");
-const SEVERAL: &str = include_str!("several.toml");
 /// The policy with the most rules that there is.
 const EVERYTHING: &str = include_str!("../../../policies/count-everything.toml");
 
@@ -35,9 +34,12 @@ pub struct BenchExits {
     /// Write the figures to FILE, in JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Measure only what several VMs cost each other
+    #[arg(long, conflicts_with = "report")]
+    several: bool,
 }
 
-/// Runs the command.
+/// Runs the command. A figure beyond its limit is a failed test.
 pub fn run(command: &BenchExits) -> Result<Status> {
     let folder = tempfile::tempdir().doing(|| "make a temporary folder".to_string())?;
     let policy = folder.path().join("bench.toml");
@@ -47,6 +49,15 @@ pub fn run(command: &BenchExits) -> Result<Status> {
     let counted = boot(&policy, folder.path(), &["--icount"])?;
     say("measuring time");
     let timed = boot(&policy, folder.path(), &[])?;
+    let several = || {
+        say("sharing the processor among VMs");
+        several::measure(folder.path(), &counted, &timed)
+    };
+    if command.several {
+        let several = several()?;
+        produce(&several.text());
+        return Ok(verdict(&several));
+    }
     say("counting instructions with every gate up");
     let crowded = folder.path().join("everything.toml");
     write(&crowded, &EVERYTHING.replace("\"exercise\"", "\"bench\""))?;
@@ -72,8 +83,7 @@ pub fn run(command: &BenchExits) -> Result<Status> {
 
     say("counting instructions with nothing kept on exits, and with more and more");
     let kept = kept::measure(folder.path())?;
-    say("sharing the processor among VMs");
-    let several = several(folder.path(), &counted, &timed)?;
+    let several = several()?;
 
     say("editing vm.toml and booting");
     // A comment nobody wrote before, so that nothing of it can be built already.
@@ -99,43 +109,22 @@ pub fn run(command: &BenchExits) -> Result<Status> {
         });
         write(path, &format!("{text:#}\n"))?;
     }
-    Ok(Status::Good)
+    Ok(verdict(&several))
+}
+
+/// Tells of each figure beyond its limit.
+fn verdict(several: &Several) -> Status {
+    let beyond = several.beyond();
+    beyond.iter().for_each(|figure| say(figure));
+    if beyond.is_empty() {
+        Status::Good
+    } else {
+        Status::GuestFailed
+    }
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text).doing(|| format!("write {}", path.display()))
-}
-
-/// Measures several VMs; `alone` and `timed`: the loops as they are without others.
-fn several(folder: &Path, alone: &Run, timed: &Run) -> Result<Several> {
-    const NUMBERS: [usize; 3] = [2, 4, 8];
-    // What a person types, each once the answer to the one before is there.
-    const TYPED: [&str; 3] = ["\x1d5help\n", "ticks\n", "mem\n"];
-    let policy = folder.join("several.toml");
-    write(&policy, SEVERAL)?;
-    let mut steering = vec!["--until", " cycles"];
-    for typed in TYPED {
-        steering.extend(["--expect", "tollgate> ", "--type", typed]);
-    }
-    // Ten seconds are ten thousand million instructions, unless one takes longer.
-    steering.extend(["--", "-icount", "shift=6,sleep=off"]);
-    let busy = reported(&policy, folder, &steering)?;
-
-    let other = |index| {
-        format!(
-            "[[vm]]\nname = \"other{index}\"\ncmdline = \"hz=19\"\nmemory = \"16 MiB\"\n\
-             intercepts = \"base\"\n"
-        )
-    };
-    let append = ["--", "-append", "tollgate switches"];
-    let options = [&["--icount", "--until", "bench: power-off"], &append[..]].concat();
-    let mut among = Vec::new();
-    for vms in NUMBERS {
-        let others: String = (1..vms).map(other).collect();
-        write(&policy, &format!("{POLICY}\n{others}"))?;
-        among.push((vms, reported(&policy, folder, &options)?));
-    }
-    Several::new(&busy, alone, &among, timed)
 }
 
 /// The tables for a person.

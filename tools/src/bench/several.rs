@@ -1,24 +1,34 @@
 //! What several VMs cost each other: shares, late ticks, keys that wait, a change of vCPU, and an
 //! exit beside seven that sleep.
 
+use std::path::Path;
+
 use serde::Serialize;
 use serde_json::Value;
 
 use super::figures::Run;
+use super::{POLICY, reported, write};
 use crate::failure::{Failure, Result};
 
+const SHARING: &str = include_str!("several.toml");
 /// The VMs of `several.toml` that are always busy, and their weights.
 const BUSY: [(&str, f64); 4] = [("one", 1.0), ("two", 2.0), ("three", 3.0), ("four", 4.0)];
 /// Their timers' rate, and the quantum, both in seconds.
 const TICK: f64 = 0.01;
 const QUANTUM: f64 = 0.01;
+/// What share, ticks and growth may be at most, and the quanta and instructions of the others.
+const SHARE: f64 = 0.02;
+const TICKS: f64 = 0.01;
+const KEY_WAIT: f64 = 1.0;
+const SWITCH: u64 = 500;
+const GROWTH: f64 = 0.02;
 
 /// The figures. Those that are a part of something are 0 at best.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Several {
     /// How far the VM that is furthest from it is from its share of the CPU.
     pub share: f64,
-    /// How far the ticks that a busy guest counted are from the time that passed.
+    /// How far the ticks that a busy guest counted are from the time that passed, at worst.
     pub ticks: f64,
     /// The longest that a key waited for its VM to have a turn, in quanta.
     pub key_wait: f64,
@@ -33,12 +43,18 @@ pub struct Several {
 }
 
 impl Several {
-    /// From a run of `several.toml`, counted runs of the loops by themselves and beside other
-    /// VMs, each with how many there are then, and one of them that takes the time.
+    /// From runs of `several.toml` until the first and until the last VM has ended, counted runs
+    /// of the loops by themselves and beside other VMs, each with how many there are then, and
+    /// one of them that takes the time.
     ///
     /// # Errors
     /// A run lacks a figure.
-    pub fn new(busy: &Run, alone: &Run, among: &[(usize, Run)], timed: &Run) -> Result<Several> {
+    fn new(
+        [busy, ended]: [&Run; 2],
+        alone: &Run,
+        among: &[(usize, Run)],
+        timed: &Run,
+    ) -> Result<Several> {
         let report = &busy.report;
         let rate = report["tsc_hz"].as_f64().ok_or_else(|| missing("rate"))?;
         let wait = BUSY
@@ -57,7 +73,7 @@ impl Several {
         let (_, among_most) = among.last().ok_or_else(|| missing("other VM"))?;
         Ok(Several {
             share: share(report).ok_or_else(|| missing("share of the CPU"))?,
-            ticks: late(&busy.output, rate).ok_or_else(|| missing("count of ticks"))?,
+            ticks: late(&ended.output, rate).ok_or_else(|| missing("count of ticks"))?,
             key_wait: wait / rate / QUANTUM,
             switch: a_round(&among_most.report["switches"], "ticks")? as u64,
             way: a_round(&among_most.report["switches"], "way_ticks")? as u64,
@@ -65,6 +81,25 @@ impl Several {
                 / a_round(&timed.report["floor"], "ticks")?,
             growth: among.iter().map(|(vms, run)| (*vms, growth(run))).collect(),
         })
+    }
+
+    /// Each figure that is beyond its limit, in words.
+    pub fn beyond(&self) -> Vec<String> {
+        let growth = self.growth.iter().map(|(_, growth)| *growth);
+        let figures = [
+            ("furthest VM from its share", self.share, SHARE),
+            ("furthest ticks from the time", self.ticks, TICKS),
+            ("key's longest wait, in quanta,", self.key_wait, KEY_WAIT),
+            (
+                "instructions of a change of vCPU",
+                self.switch as f64,
+                SWITCH as f64,
+            ),
+            ("growth of an exit", growth.fold(0.0, f64::max), GROWTH),
+        ];
+        let beyond = figures.iter().filter(|(_, is, most)| is > most);
+        let words = beyond.map(|(what, is, most)| format!("{what}: {is} is more than {most}"));
+        words.collect()
     }
 
     /// For a person.
@@ -134,14 +169,66 @@ fn share(report: &Value) -> Option<f64> {
     (all > 0.0).then(|| deviations.fold(0.0, f64::max))
 }
 
-/// How far a busy guest's ticks are from its time, by its line `~ busy: N ticks, N cycles`.
+/// How far the ticks of the busy guest that is furthest from it are from its time, by the guests'
+/// lines `~ busy: N ticks, N cycles`. All of them have to have one.
 fn late(output: &str, rate: f64) -> Option<f64> {
-    output.lines().find_map(|line| {
+    let lates = output.lines().filter_map(|line| {
         let (ticks, cycles) = line.split_once("~ busy: ")?.1.split_once(" ticks, ")?;
         let ticks: f64 = ticks.parse().ok()?;
         let cycles: f64 = cycles.trim_end().strip_suffix(" cycles")?.parse().ok()?;
         (cycles > 0.0).then(|| (ticks * TICK / (cycles / rate) - 1.0).abs())
-    })
+    });
+    let lates: Vec<_> = lates.collect();
+    (lates.len() == BUSY.len()).then(|| lates.into_iter().fold(0.0, f64::max))
+}
+
+/// Boots what it takes; `alone` and `timed`: the loops as they are without other VMs.
+pub fn measure(folder: &Path, alone: &Run, timed: &Run) -> Result<Several> {
+    const NUMBERS: [usize; 3] = [2, 4, 8];
+    let policy = folder.join("several.toml");
+    write(&policy, SHARING)?;
+    // Ten seconds are ten thousand million instructions, unless one takes longer.
+    let emulator = ["--", "-icount", "shift=6,sleep=off"];
+    let typed = typed();
+    let typed = typed.iter().map(String::as_str);
+    let steering: Vec<_> = ["--until", " cycles"].into_iter().chain(typed).collect();
+    let busy = reported(&policy, folder, &[&steering[..], &emulator].concat())?;
+    let all_end = BUSY.map(|_| ["--expect", "| ~ busy: "]).concat();
+    let person_ends = ["--type", "\x1d5poweroff\n"];
+    let ended = [&all_end[..], &person_ends, &emulator].concat();
+    let ended = reported(&policy, folder, &ended)?;
+
+    let other = |index| {
+        format!(
+            "[[vm]]\nname = \"other{index}\"\ncmdline = \"hz=19\"\nmemory = \"16 MiB\"\n\
+             intercepts = \"base\"\n"
+        )
+    };
+    let options = ["--icount", "--until", "bench: power-off"];
+    let options = [&options[..], &["--", "-append", "tollgate switches"]].concat();
+    let mut among = Vec::new();
+    for vms in NUMBERS {
+        let others: String = (1..vms).map(other).collect();
+        write(&policy, &format!("{POLICY}\n{others}"))?;
+        among.push((vms, reported(&policy, folder, &options)?));
+    }
+    Several::new([&busy, &ended], alone, &among, timed)
+}
+
+/// What a person types: again and again to each VM that is busy, and to the one that is not.
+fn typed() -> Vec<String> {
+    const ROUNDS: usize = 10;
+    let busy = BUSY.iter().enumerate().flat_map(|(index, (name, _))| {
+        let keys = format!("\x1d{}k", index + 1);
+        [keys, format!("{name} has the keyboard")]
+    });
+    let person = ["\x1d5ticks\n", "tollgate> "].map(String::from);
+    let round: Vec<_> = busy.chain(person).collect();
+    let begin = ["--expect", "tollgate> "].map(String::from);
+    let rounds = (0..ROUNDS)
+        .flat_map(|_| round.chunks(2))
+        .flat_map(|step| ["--type", &step[0], "--expect", &step[1]].map(String::from));
+    begin.into_iter().chain(rounds).collect()
 }
 
 #[cfg(test)]
@@ -155,8 +242,16 @@ mod tests {
             json!({ "name": name, "guest_cycles": guest, "vmm_cycles": 0,
                     "slowest_input_cycles": wait })
         };
+        let ended = |four: &str| {
+            let others = "~ busy: 1000 ticks, 10000 cycles\n".repeat(3);
+            Run {
+                output: format!("{others}four| ~ busy: {four}\r\n"),
+                report: Value::Null,
+            }
+        };
+        let late = ended("1000 ticks, 10100 cycles");
         let busy = Run {
-            output: "four| ~ busy: 1000 ticks, 10100 cycles\r\n".into(),
+            output: String::new(),
             report: json!({ "tsc_hz": 1000, "vms": [vm("one", 101, 0), vm("two", 199, 0),
                 vm("three", 300, 0), vm("four", 400, 0), vm("person", 5, 5)] }),
         };
@@ -168,8 +263,8 @@ mod tests {
             }),
         };
         let timed = loops(1);
-        let figures =
-            Several::new(&busy, &loops(1000), &[(8, loops(1010))], &timed).expect("figures");
+        let figures = Several::new([&busy, &late], &loops(1000), &[(8, loops(1010))], &timed)
+            .expect("figures");
         assert!((figures.share - 0.01).abs() < 1e-9, "{figures:?}");
         assert!((figures.ticks - (1.0 - 10.0 / 10.1)).abs() < 1e-9);
         assert!((figures.key_wait - 0.5).abs() < 1e-9);
@@ -179,6 +274,35 @@ mod tests {
             panic!("{figures:?}")
         };
         assert!((growth - 0.01).abs() < 1e-9);
-        assert!(Several::new(&loops(1), &busy, &[(8, busy.clone())], &timed).is_err());
+        assert!(Several::new([&loops(1), &late], &busy, &[(8, busy.clone())], &timed).is_err());
+        let three = Run {
+            output: late.output.replacen('~', "", 1),
+            ..late
+        };
+        let among = [(8, loops(1010))];
+        assert!(Several::new([&busy, &three], &loops(1000), &among, &timed).is_err());
+    }
+
+    #[test]
+    fn a_figure_beyond_its_limit_is_told() {
+        let good = Several {
+            share: 0.02,
+            ticks: 0.01,
+            key_wait: 1.0,
+            switch: 500,
+            way: 10_000,
+            fpu: 10.0,
+            growth: vec![(2, 0.0), (8, 0.02)],
+        };
+        assert!(good.beyond().is_empty());
+        let bad = Several {
+            share: 0.021,
+            ticks: 0.011,
+            key_wait: 1.01,
+            switch: 501,
+            growth: vec![(2, 0.021), (8, 0.0)],
+            ..good
+        };
+        assert_eq!(bad.beyond().len(), 5, "{:?}", bad.beyond());
     }
 }

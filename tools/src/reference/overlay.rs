@@ -1,6 +1,8 @@
 //! What a policy makes of a VMCB: the values of fields, the lines that set them, and what handles
 //! each exit.
 
+mod start;
+
 use intercepts::{VECTORS, vmcb};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -23,8 +25,7 @@ pub struct PolicyView {
 pub struct VmView {
     /// Its name.
     pub name: String,
-    /// The fields that are not zero when the VM starts, as far as the policy and the VMM's
-    /// defaults decide them.
+    /// The fields that are not zero at the VM's first VMRUN.
     pub fields: Vec<ValueView>,
     /// The exits that are handled.
     pub exits: Vec<GateView>,
@@ -35,7 +36,7 @@ pub struct VmView {
 pub struct ValueView {
     /// The field.
     pub field: &'static str,
-    /// Its value; none where only the running VMM knows it.
+    /// Its value then; none where only the running VMM knows it.
     pub value: Option<String>,
     /// What makes up the value.
     pub parts: Vec<PartView>,
@@ -77,19 +78,7 @@ pub fn view(policy: &Lowered) -> PolicyView {
 
 fn vm(vm: &Vm) -> VmView {
     let mut fields: Vec<ValueView> = vm.vmcb.iter().map(|field| value(vm, field)).collect();
-    let at_run_time = AT_RUN_TIME
-        .iter()
-        .filter(|(_, needs_npt, _)| vm.npt || !needs_npt)
-        .map(|(name, _, what)| ValueView {
-            field: name,
-            value: None,
-            parts: vec![PartView {
-                what: (*what).to_owned(),
-                line: None,
-                text: "the VMM, when the VM starts".to_owned(),
-            }],
-        });
-    fields.extend(at_run_time);
+    fields.extend(start::values(vm));
     fields.sort_by_key(|value| vmcb::field(value.field).map(|field| field.offset));
     VmView {
         name: vm.name.clone(),
@@ -98,29 +87,17 @@ fn vm(vm: &Vm) -> VmView {
     }
 }
 
-/// What the VMM writes when a VM starts: field, whether only with nested paging, and what.
-const AT_RUN_TIME: [(&str, bool, &str); 7] = [
-    ("iopm_base_pa", false, "the VM's map of ports"),
-    ("msrpm_base_pa", false, "the VM's map of MSRs"),
-    (
-        "tlb_control",
-        false,
-        "1 at the first entry, then as translations change",
-    ),
-    ("vintr", false, "V_INTR_MASKING"),
-    ("nested_cr3", true, "the VM's nested page table"),
-    ("efer", false, "SVME, whatever the guest is told"),
-    ("g_pat", true, "the PAT after a reset"),
-];
-
+/// The value of a field that the policy decides.
 fn value(vm: &Vm, field: &FieldValue) -> ValueView {
-    let key = match field.field.name {
-        "guest_asid" => Some("asid"),
-        "tsc_offset" => Some("tsc_offset"),
-        "nested_control" => Some("npt"),
+    let said = |key| vm.origins.get(key);
+    let plain = match field.field.name {
+        "guest_asid" => Some((field.value.to_string(), said("asid"))),
+        "tsc_offset" => Some((format!("{} ticks", vm.tsc_offset), said("tsc_offset"))),
+        "nested_control" => Some(("NP_ENABLE".to_owned(), said("npt"))),
+        "pause_filter_count" => Some((format!("{} PAUSEs", field.value), filter(vm))),
+        "pause_filter_threshold" => Some((format!("{} cycles", field.value), filter(vm))),
         _ => None,
     };
-    let origin = key.and_then(|key| vm.origins.get(key));
     let mut parts: Vec<PartView> = field
         .intercepts
         .iter()
@@ -134,19 +111,18 @@ fn value(vm: &Vm, field: &FieldValue) -> ValueView {
             )
         })
         .collect();
-    if let Some(key) = key {
-        let what = match key {
-            "npt" => "NP_ENABLE".to_owned(),
-            "tsc_offset" => format!("{} ticks", vm.tsc_offset),
-            _ => field.value.to_string(),
-        };
-        parts.push(part(what, origin, "by default"));
-    }
+    parts.extend(plain.map(|(what, origin)| part(what, origin, "by default")));
     ValueView {
         field: field.field.name,
         value: Some(hex(field.value.into(), field.field.bytes)),
         parts,
     }
+}
+
+/// Where the filter of PAUSE is said.
+fn filter(vm: &Vm) -> Option<&Origin> {
+    let gate = vm.gates.iter().find(|gate| gate.filter.is_some());
+    gate.and_then(|gate| gate.origin.as_ref())
 }
 
 fn part(what: String, origin: Option<&Origin>, unasked: &str) -> PartView {

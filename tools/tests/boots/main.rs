@@ -21,6 +21,7 @@ mod debugging;
 mod deeds;
 mod denials;
 mod editor;
+mod first_entry;
 mod foreign;
 mod gdb;
 mod hardware;
@@ -77,6 +78,8 @@ fn main() -> ExitCode {
         beyond_qemu::slow_trials(),
         editor::slow_trials(),
         hardware::trials(),
+        first_entry::trials(),
+        first_entry::slow_trials(),
         foreign::trials(),
         foreign::slow_trials(),
         images::trials(),

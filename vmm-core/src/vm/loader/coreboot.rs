@@ -2,7 +2,8 @@
 //!
 //! Record names and numbers are those of coreboot's `coreboot_tables.h`.
 
-use super::entry::{self, Selectors};
+use intercepts::vmcb::start::{self, Selectors};
+
 use super::pc::{FIRST_USABLE, memory_map};
 use super::{Files, LoadError, elf};
 use crate::addr::Gpa;
@@ -24,10 +25,6 @@ pub(super) fn load(
     memory: &mut GuestMemory,
     vcpu: &mut Vcpu,
 ) -> Result<(), LoadError> {
-    const SELECTORS: Selectors = Selectors {
-        code: 0x08,
-        data: 0x10,
-    };
     let no_use = |key| LoadError::NoUse {
         kernel: "a coreboot payload",
         key,
@@ -46,7 +43,8 @@ pub(super) fn load(
     memory
         .write(Gpa(TABLE), table.bytes())
         .ok_or(LoadError::NoRoom)?;
-    entry::protected(vcpu, SELECTORS, loaded.entry.into());
+    start::protected(vcpu.save_mut(), Selectors::MULTIBOOT);
+    vcpu.save_mut().rip = loaded.entry.into();
     Ok(())
 }
 

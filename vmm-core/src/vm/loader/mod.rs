@@ -6,7 +6,6 @@
 pub mod acpi;
 mod coreboot;
 mod elf;
-mod entry;
 mod error;
 mod linux;
 mod multiboot;

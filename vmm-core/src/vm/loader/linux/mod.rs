@@ -8,7 +8,8 @@ mod header;
 mod tables;
 mod zero_page;
 
-use super::entry::{self, Selectors};
+use intercepts::vmcb::start::{self, Selectors};
+
 use super::pc::{ONE_MIB, place};
 use super::{Files, LoadError};
 use crate::addr::{Gpa, PAGE};
@@ -35,12 +36,6 @@ mod at {
     pub const COMMAND_LINE: u64 = 0x3000;
     pub const PAGE_TABLES: u64 = 0x8000;
 }
-
-/// `__BOOT_CS` and `__BOOT_DS`.
-const SELECTORS: Selectors = Selectors {
-    code: 0x10,
-    data: 0x18,
-};
 
 /// Whether the file has a Linux setup header.
 pub(super) fn is_kernel(image: &[u8]) -> bool {
@@ -85,13 +80,14 @@ pub(super) fn load(
     zero_page::write(files, &header, ramdisk, memory)?;
     tables::write_gdt(memory)?;
 
-    let rip = start + offset;
+    let save = vcpu.save_mut();
     match entry {
-        Entry::Protected => entry::protected(vcpu, SELECTORS, rip),
-        Entry::Long => entry::long(vcpu, SELECTORS, rip, tables::write_identity(memory)?),
+        Entry::Protected => start::protected(save, Selectors::LINUX),
+        Entry::Long => start::long(save, Selectors::LINUX, tables::write_identity(memory)?),
     }
-    vcpu.save_mut().gdtr.base = at::GDT;
-    vcpu.save_mut().gdtr.limit = tables::GDT_LIMIT;
+    save.rip = start + offset;
+    save.gdtr.base = at::GDT;
+    save.gdtr.limit = tables::GDT_LIMIT;
     vcpu.gprs.rsi = at::ZERO_PAGE;
     Ok(())
 }

@@ -4,7 +4,8 @@
 mod header;
 mod info;
 
-use super::entry::{self, Selectors};
+use intercepts::vmcb::start::{self, Selectors};
+
 use super::{Files, LoadError, Module, elf};
 use crate::vm::memory::GuestMemory;
 use crate::vm::vcpu::Vcpu;
@@ -22,10 +23,6 @@ pub(super) fn load(
     vcpu: &mut Vcpu,
 ) -> Result<(), LoadError> {
     const MAGIC: u64 = 0x2bad_b002;
-    const SELECTORS: Selectors = Selectors {
-        code: 0x08,
-        data: 0x10,
-    };
     let image = files.image;
     let header = Header::find(image).ok_or(LoadError::NoHeader)?;
     // Bits 0-15 must be understood: page-aligned modules, memory map, video mode (which the
@@ -45,8 +42,10 @@ pub(super) fn load(
         None => elf::load(image, memory)?,
     };
     let info = info::write(files.command_line, files.modules, &loaded, memory)?;
-    entry::protected(vcpu, SELECTORS, loaded.entry.into());
-    vcpu.save_mut().rax = MAGIC;
+    let save = vcpu.save_mut();
+    start::protected(save, Selectors::MULTIBOOT);
+    save.rip = loaded.entry.into();
+    save.rax = MAGIC;
     vcpu.gprs.rbx = info.into();
     Ok(())
 }
