@@ -8,7 +8,12 @@ trials![
     a_machine_without_a_keyboard_controller_is_no_worse,
     a_person_types_at_whichever_serial_port_there_is,
     a_processor_of_32_bits_is_3_and_told_so,
+    acpi_alone_switches_a_machine_off_that_is_no_emulators,
 ];
+
+/// QEMU without what tells the VMM that it is no real machine: its CPU's word, and the maker of its
+/// ACPI tables. Nothing that only emulators have is touched then.
+pub const NO_EMULATOR: [&str; 4] = ["-machine", "x-oem-id=TEST", "-cpu", "max,-hypervisor"];
 
 /// A machine without `parts` on which a person shuts the guest down, by these options.
 fn poweroff_without(parts: &str, typing: &str) {
@@ -57,4 +62,24 @@ fn a_processor_of_32_bits_is_3_and_told_so() {
         .ends_with(3)
         .shows("[vmm] refused: this processor has no 64-bit mode")
         .says("no 64-bit mode");
+}
+
+/// On two chipsets, and under each firmware.
+fn acpi_alone_switches_a_machine_off_that_is_no_emulators() {
+    for options in [
+        &["--"][..],
+        &["--iso", "--"],
+        &["--uefi", "--"],
+        &["--", "-machine", "q35"],
+    ] {
+        let boot = Boot::policy(&POLICY.replace("CMDLINE", "demo"));
+        let outcome = [options, &NO_EMULATOR]
+            .into_iter()
+            .flatten()
+            .fold(boot, |boot, option| boot.arg(*option))
+            .run()
+            .ends_with(0);
+        let ended = &outcome.report["ended"];
+        assert_eq!(ended["shutdown"], "guest-shutdown", "{outcome:?}");
+    }
 }

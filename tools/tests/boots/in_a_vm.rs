@@ -82,18 +82,19 @@ fn runs_alike(cmdline: &str, lines_at_least: usize) {
 
 /// Fails unless the VM `demo` of this boot prints what the guest kernel prints on the bare
 /// machine with this command line, and at least so many lines.
-pub fn runs_like_the_bare_machine(boot: Boot, cmdline: &str, lines_at_least: usize) {
+pub fn runs_like_the_bare_machine(boot: Boot, cmdline: &str, lines_at_least: usize) -> Outcome {
     let bare = Boot::bare_machine()
         .args(["--cmdline", cmdline])
         .run()
         .ends_with(0);
     let virtual_ = boot.run().ends_with(0);
-    let (bare, virtual_) = (said(&bare), said_by("demo", &virtual_));
+    let (bare, said) = (said(&bare), said_by("demo", &virtual_));
     assert!(bare.len() >= lines_at_least, "{bare:#?}");
-    for (number, (bare, virtual_)) in bare.iter().zip(&virtual_).enumerate() {
-        assert_eq!(virtual_, bare, "line {number}");
+    for (number, (bare, said)) in bare.iter().zip(&said).enumerate() {
+        assert_eq!(said, bare, "line {number}");
     }
-    assert_eq!(virtual_.len(), bare.len());
+    assert_eq!(said.len(), bare.len());
+    virtual_
 }
 
 fn the_demo_prints_what_it_prints_on_the_bare_machine() {
