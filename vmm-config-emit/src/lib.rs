@@ -14,6 +14,7 @@ pub use text::text;
 
 use std::fmt::Debug;
 
+use intercepts::Feature;
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
 use vmm_config::Lowered;
@@ -36,6 +37,8 @@ pub fn policy(lowered: &Lowered) -> TokenStream {
         .enumerate()
         .map(|(index, vm)| vm_policy(index, vm, file));
     let routes = lowered.routes.iter().map(route);
+    let offers = lowered.machine.features.iter().copied().flatten();
+    let offers = offers.chain(&lowered.features).copied().map(feature);
     let doc = format!(" What `{file}` says.");
     quote! {
         mod policy {
@@ -48,6 +51,7 @@ pub fn policy(lowered: &Lowered) -> TokenStream {
             pub static POLICY: policy::Policy = policy::Policy {
                 quantum_us: #quantum_us,
                 log: policy::LogLevel::#log,
+                offers: &[#(#offers),*],
                 vms: &[#(#vms),*],
                 routes: &[#(#routes),*],
             };
@@ -162,9 +166,14 @@ fn devices(vm: &Vm) -> TokenStream {
 }
 
 fn need(need: &Need, file: &str) -> TokenStream {
-    let feature = format_ident!("{}", need.feature.name.to_uppercase().replace('-', "_"));
+    let feature = feature(need.feature);
     let origin = format!("{file}:{}: {}", need.origin.line, need.origin.text);
-    quote! { policy::Need { feature: Feature::#feature, origin: #origin } }
+    quote! { policy::Need { feature: #feature, origin: #origin } }
+}
+
+fn feature(feature: Feature) -> TokenStream {
+    let name = format_ident!("{}", feature.name.to_uppercase().replace('-', "_"));
+    quote! { Feature::#name }
 }
 
 fn route(route: &Route) -> TokenStream {

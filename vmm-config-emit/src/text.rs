@@ -101,6 +101,7 @@ impl<'l> Reader<'l> {
         }
         let key = match line.split_once(':')?.0 {
             "quantum_us" => "quantum",
+            "offers" => "machine",
             "log" => "log",
             _ => return None,
         };

@@ -32,6 +32,8 @@ fn vmcb_of(vm: usize) -> Vmcb {
 #[test]
 fn the_policy_holds_what_the_file_says() {
     assert_eq!((POLICY.quantum_us, POLICY.log), (500, LogLevel::Debug));
+    let offers = |feature| POLICY.offers.contains(&feature);
+    assert!(offers(Feature::NPT) && !offers(Feature::NRIP), "qemu-tcg");
     let [first, second] = POLICY.vms else {
         panic!("{} VMs", POLICY.vms.len())
     };

@@ -14,6 +14,8 @@ pub struct Policy {
     pub quantum_us: u32,
     /// The least urgent messages that the log shows.
     pub log: LogLevel,
+    /// What the machine of `[target]` offers. The VMM itself uses no feature of SVM beyond these.
+    pub offers: &'static [Feature],
     /// The VMs, in the order of the file.
     pub vms: &'static [VmPolicy],
     /// Who gets each physical interrupt line; a line not listed is masked.

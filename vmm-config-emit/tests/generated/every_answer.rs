@@ -7,6 +7,14 @@ mod policy {
     pub static POLICY: policy::Policy = policy::Policy {
         quantum_us: 500,
         log: policy::LogLevel::Debug,
+        offers: &[
+            Feature::SVM,
+            Feature::NPT,
+            Feature::VGIF,
+            Feature::RDTSCP,
+            Feature::MONITOR,
+            Feature::XSAVE,
+        ],
         vms: &[
             policy::VmPolicy {
                 name: "first",

@@ -7,6 +7,15 @@ mod policy {
     pub static POLICY: policy::Policy = policy::Policy {
         quantum_us: 10000,
         log: policy::LogLevel::Info,
+        offers: &[
+            Feature::SVM,
+            Feature::NPT,
+            Feature::VGIF,
+            Feature::RDTSCP,
+            Feature::MONITOR,
+            Feature::XSAVE,
+            Feature::VMCB_CLEAN,
+        ],
         vms: &[
             policy::VmPolicy {
                 name: "third",

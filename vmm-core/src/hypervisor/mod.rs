@@ -61,7 +61,7 @@ pub fn run(
         LogLevel::Debug => Level::Debug,
     });
     let svm = match features::detect(cpuid, read_vm_cr) {
-        Ok(svm) => svm,
+        Ok(svm) => svm.limited_to(policy.offers),
         Err(why) => ending::refused(why),
     };
     for vm in policy.vms {

@@ -26,6 +26,21 @@ pub struct Svm {
     pub decode_assists: bool,
 }
 
+impl Svm {
+    /// The same, of a CPU that offers none but these features.
+    pub fn limited_to(self, offers: &[Feature]) -> Svm {
+        let offers = |feature| offers.contains(&feature);
+        let nrip = self.nrip && offers(Feature::NRIP);
+        Svm {
+            nrip,
+            flush_by_asid: self.flush_by_asid && offers(Feature::FLUSH_BY_ASID),
+            clean_bits: self.clean_bits && offers(Feature::VMCB_CLEAN),
+            decode_assists: self.decode_assists && nrip && offers(Feature::DECODE_ASSISTS),
+            ..self
+        }
+    }
+}
+
 /// Why there is no SVM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoSvm {
@@ -162,6 +177,44 @@ mod tests {
         for (features, told) in [(1 << 7, false), (1 << 7 | 1 << 3, true)] {
             let svm = detect(cpu(true, features), || 0);
             assert_eq!(svm.map(|svm| svm.decode_assists), Ok(told));
+        }
+    }
+
+    #[test]
+    fn what_the_target_does_not_offer_is_not_used_and_what_the_cpu_lacks_is_not_made_up() {
+        const ALL: [Feature; 4] = [
+            Feature::NRIP,
+            Feature::FLUSH_BY_ASID,
+            Feature::VMCB_CLEAN,
+            Feature::DECODE_ASSISTS,
+        ];
+        let used = |cpu: Svm, offers: &[Feature]| {
+            let svm = cpu.limited_to(offers);
+            [
+                svm.nrip,
+                svm.flush_by_asid,
+                svm.clean_bits,
+                svm.decode_assists,
+            ]
+        };
+        let with_all = detect(cpu(true, u32::MAX), || 0).expect("SVM");
+        let without = detect(cpu(true, 0), || 0).expect("SVM");
+        assert_eq!(used(with_all, &ALL), [true; 4]);
+        assert_eq!(used(with_all, &[]), [false; 4]);
+        assert_eq!(used(without, &ALL), [false; 4]);
+        for (index, feature) in ALL.into_iter().enumerate() {
+            let without_it = ALL.map(|other| {
+                if other == feature {
+                    Feature::SVM
+                } else {
+                    other
+                }
+            });
+            let mut expected = [true; 4];
+            expected[index] = false;
+            // Decode assists are no use where the next instruction is not told.
+            expected[3] &= expected[0];
+            assert_eq!(used(with_all, &without_it), expected, "{}", feature.name);
         }
     }
 
