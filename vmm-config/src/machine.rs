@@ -129,6 +129,10 @@ const QEMU_TCG: Machine = Machine {
             "INVD exits as `wbinvd`, if that is intercepted",
         ),
         (ExitCode::Icebp, "ICEBP raises #UD"),
+        (
+            ExitCode::ExceptionDf,
+            "a double fault exits as the exception that became one, or not at all",
+        ),
         (ExitCode::ExceptionBp, "INT3 exits as `swint`"),
         (ExitCode::ExceptionOf, "INTO exits as `swint`"),
         (ExitCode::TaskSwitch, "a task switch never exits"),

@@ -26,6 +26,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         attempt!("mov {0}, cr4"; out(reg) _).into()
     }),
     entry("MOV to CR4, TSD on and off", Same, |_| toggle_tsd()),
+    entry("LOCK MOV CR0: MOV to CR8, from CR8", May, |_| mov_cr8()),
     entry("SMSW", Same, |_| smsw()),
     entry("LMSW, CLTS", Same, |_| lmsw_clts()),
     entry("INVLPG", Same, invlpg),
@@ -104,6 +105,15 @@ fn toggle_tsd() -> Finding {
         within = out(reg) within, after = out(reg) after, tsd = const CR4_TSD
     );
     check(trap, within & !after == CR4_TSD, "the bit did not follow")
+}
+
+/// CR8 in 32-bit code, on processors of AMD's: nothing is masked before, nor after.
+fn mov_cr8() -> Finding {
+    let value: u32;
+    let trap = attempt!(
+        ".byte 0xf0, 0x0f, 0x22, 0xc0", ".byte 0xf0, 0x0f, 0x20, 0xc0"; inout("eax") 0 => value
+    );
+    check(trap, value == 0, "it did not keep what was written")
 }
 
 fn smsw() -> Finding {

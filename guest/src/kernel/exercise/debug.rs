@@ -35,6 +35,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry("MOV to DR3, from DR3", Same, |_| {
         keeps(|value| attempt!("mov dr3, {0}", "mov {0}, dr3"; inout(reg) *value))
     }),
+    entry("MOV to DR4, from DR4 and DR6", Same, |_| dr4()),
+    entry("MOV to DR5, from DR5 and DR7", Same, |_| dr5()),
     entry("MOV to DR6, from DR6", Same, |_| dr6()),
     entry("MOV to DR7, from DR7", Same, |_| dr7()),
     entry("breakpoint on execution", Same, |_| breakpoint()),
@@ -49,6 +51,27 @@ fn keeps(write_and_read: fn(&mut u32) -> Option<Trap>) -> Finding {
     let mut value = ADDRESS;
     let trap = write_and_read(&mut value);
     check(trap, value == ADDRESS, "it did not keep what was written")
+}
+
+/// DR4 is DR6, unless CR4.DE takes the name away.
+fn dr4() -> Finding {
+    let hit = DR6_QUIET | DR6_B0;
+    let (value, alias): (u32, u32);
+    let trap = attempt!(
+        "mov dr4, {value}", "mov {alias}, dr6", "mov {value}, dr4", "mov dr4, {quiet}";
+        value = inout(reg) hit => value, alias = out(reg) alias, quiet = in(reg) DR6_QUIET
+    );
+    check(trap, [value, alias] == [hit; 2], "it is not DR6")
+}
+
+/// DR5 is DR7.
+fn dr5() -> Finding {
+    let (value, alias): (u32, u32);
+    let trap = attempt!(
+        "mov dr5, {value}", "mov {alias}, dr7", "mov {value}, dr5";
+        value = inout(reg) DR7_IDLE => value, alias = out(reg) alias
+    );
+    check(trap, [value, alias] == [DR7_IDLE; 2], "it is not DR7")
 }
 
 fn dr6() -> Finding {

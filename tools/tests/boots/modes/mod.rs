@@ -1,9 +1,9 @@
 //! One guest for each mode of the CPU: what it prints on the bare machine, it prints in a VM, under
-//! nested and under shadow paging.
+//! nested and under shadow paging, and with everything counted.
 
 mod long;
 mod pae;
-mod protected;
+pub mod protected;
 mod pse;
 mod real;
 mod spaces;
@@ -12,6 +12,8 @@ pub mod toolbox;
 
 use crate::harness::{Boot, slow, trials};
 use crate::in_a_vm::{POLICY, said, said_by};
+
+const COUNT_EVERYTHING: &str = include_str!("../../../../policies/count-everything.toml");
 
 trials![
     real_mode_and_its_unreal_kin_run_alike,
@@ -33,6 +35,9 @@ fn runs_alike(kernel: &[u8], known: &[&str]) {
     }
     for paging in ["npt = true", "npt = false"] {
         says(kernel, paging, &bare);
+        let counted = COUNT_EVERYTHING.replace("[[vm]]", &format!("[[vm]]\n{paging}"));
+        let outcome = Boot::policy(&counted).kernel(kernel).run().ends_with(0);
+        assert_eq!(said_by("demo", &outcome), bare, "all counted, {paging}");
     }
 }
 
