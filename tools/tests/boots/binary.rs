@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -187,28 +188,32 @@ fn no_function_of_the_vmm_takes_more_than_a_tenth_of_its_stack() {
 
 /// The address of a function of this name, in any module, in the VMM whose file this is.
 pub fn symbol(vmm: &str, name: &str) -> u32 {
-    use xmas_elf::sections::SectionData;
-    use xmas_elf::symbol_table::{Entry, Type};
     let file = std::fs::read(vmm).expect("the VMM");
     let elf = ElfFile::new(&file).expect("an ELF file");
+    u32::try_from(function(&elf, name).start).expect("an address below 4 GiB")
+}
+
+/// Where a function of this name, in any module, is in memory.
+pub fn function(elf: &ElfFile<'_>, name: &str) -> Range<u64> {
+    use xmas_elf::sections::SectionData;
+    use xmas_elf::symbol_table::{Entry, Type};
     let path = format!("::{name}");
     let is_wanted = |symbol: &xmas_elf::symbol_table::Entry64| {
-        let found = symbol.get_name(&elf).unwrap_or_default();
+        let found = symbol.get_name(elf).unwrap_or_default();
         let found = format!("{:#}", rustc_demangle::demangle(found));
         symbol.get_type() == Ok(Type::Func) && (found == name || found.ends_with(&path))
     };
     let tables = elf
         .section_iter()
-        .filter_map(|section| section.get_data(&elf).ok());
-    let address = tables
+        .filter_map(|section| section.get_data(elf).ok());
+    tables
         .filter_map(|data| match data {
             SectionData::SymbolTable64(symbols) => symbols.iter().find(|symbol| is_wanted(symbol)),
             _ => None,
         })
-        .map(Entry::value)
+        .map(|symbol| symbol.value()..symbol.value() + symbol.size())
         .next()
-        .unwrap_or_else(|| panic!("the VMM has no function {name}"));
-    u32::try_from(address).expect("an address below 4 GiB")
+        .unwrap_or_else(|| panic!("the VMM has no function {name}"))
 }
 
 /// The path of the VMM that `vmm build` makes with these arguments, and what the tool said

@@ -37,6 +37,7 @@ mod modes;
 mod mutants;
 mod neighbours;
 mod on_a_terminal;
+mod overhead;
 mod pictures;
 mod policies;
 mod refusals;
@@ -95,6 +96,7 @@ fn main() -> ExitCode {
         modes::trials(),
         neighbours::trials(),
         on_a_terminal::trials(),
+        overhead::trials(),
         pictures::slow_trials(),
         policies::trials(),
         refusals::trials(),

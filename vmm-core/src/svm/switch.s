@@ -120,7 +120,6 @@
     add rsi, [rcx + {times}]
     cmp rax, [rsi + {least}]
     jb 3f
-2:
     cmp rax, [rsi + {most}]
     ja 4f
 5:
@@ -147,7 +146,8 @@
 .if \timed
 3:
     mov [rsi + {least}], rax
-    jmp 2b
+    cmp rax, [rsi + {most}]
+    jbe 5b
 4:
     mov [rsi + {most}], rax
     jmp 5b
