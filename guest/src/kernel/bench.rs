@@ -44,6 +44,8 @@ mod paging;
 const PIC_MASK: u32 = 0x21;
 const ALL_MASKED: u32 = 0xff;
 const PIT_COUNTER: u32 = 0x40;
+/// The counter that makes the sound: nothing depends on what is in it.
+const PIT_SPEAKER: u32 = 0x42;
 /// The EFER register.
 const EFER: u32 = 0xc000_0080;
 
@@ -65,8 +67,14 @@ pub fn run(kernel: &mut Kernel) {
     report("IN from the PIT", || {
         loop_of!("in al, dx", eax = 0, ecx = 0, edx = PIT_COUNTER)
     });
+    report("OUT to the PIT", || {
+        loop_of!("out dx, al", eax = 0, ecx = 0, edx = PIT_SPEAKER)
+    });
     report("RDMSR of EFER", || {
         loop_of!("rdmsr", eax = 0, ecx = EFER, edx = 0)
+    });
+    report("WRMSR of EFER", || {
+        loop_of!("wrmsr", eax = 0, ecx = EFER, edx = 0)
     });
     report("RDTSC", || loop_of!("rdtsc", eax = 0, ecx = 0, edx = 0));
     gates::run();

@@ -30,10 +30,13 @@ pub struct Kept {
     pub instructions: Vec<u64>,
 }
 
-/// Boots once for each way.
-pub fn measure(folder: &Path) -> Result<Vec<Kept>> {
+/// Boots once for each way; `npt`: under nested paging.
+pub fn measure(folder: &Path, npt: bool) -> Result<Vec<Kept>> {
     let policy = folder.join("kept.toml");
-    write(&policy, &format!("{POLICY}counters   = \"off\"\n"))?;
+    write(
+        &policy,
+        &format!("{POLICY}counters   = \"off\"\nnpt        = {npt}\n"),
+    )?;
     let mut rows: Vec<Kept> = Vec::new();
     for (_, options) in WAYS {
         let run = Run {

@@ -82,7 +82,9 @@ pub fn run(command: &BenchExits) -> Result<Status> {
     })?;
 
     say("counting instructions with nothing kept on exits, and with more and more");
-    let kept = kept::measure(folder.path())?;
+    let kept = kept::measure(folder.path(), true)?;
+    say("the same under shadow paging");
+    let kept_in_shadow = kept::measure(folder.path(), false)?;
     let several = several()?;
 
     say("editing vm.toml and booting");
@@ -97,14 +99,17 @@ pub fn run(command: &BenchExits) -> Result<Status> {
     let boot = unchanged.elapsed().as_secs_f64();
 
     produce(&format!(
-        "{}{}\n{}\n\nInstructions of the round trip, by what is kept: see docs/performance.md.\n",
+        "{}{}\n{}\n\nUnder shadow paging:\n\n{}\n\nInstructions of the round trip, by what is kept: see \
+         docs/performance.md.\n",
         shown(&figures, first_line, boot),
         several.text(),
-        kept::shown(&kept)
+        kept::shown(&kept),
+        kept::shown(&kept_in_shadow)
     ));
     if let Some(path) = &command.report {
         let text = serde_json::json!({
-            "figures": figures, "kept": kept, "several": several,
+            "figures": figures, "kept": kept, "kept_under_shadow_paging": kept_in_shadow,
+            "several": several,
             "first_line_seconds": first_line, "boot_seconds": boot
         });
         write(path, &format!("{text:#}\n"))?;
@@ -137,6 +142,7 @@ fn shown(figures: &Figures, first_line: f64, boot: f64) -> String {
             row.crowded.to_string(),
             row.shadowed.to_string(),
             format!("{:.2}", row.ratio),
+            format!("{:.2}", row.shadow_ratio),
             or_nothing(row.kvm.map(|kvm| kvm.to_string())),
         ]
     });
@@ -147,6 +153,7 @@ fn shown(figures: &Figures, first_line: f64, boot: f64) -> String {
             "every gate up",
             "shadow paging",
             "time / floor",
+            "the same, shadow",
             "KVM, instructions",
         ],
         rows,

@@ -40,6 +40,17 @@ pub struct Several {
     pub fpu: f64,
     /// How much the exit grew that grew most from one VM to so many: two, four, eight.
     pub growth: Vec<(usize, f64)>,
+    /// Each exit among one VM, and among as many.
+    pub exits: Vec<Among>,
+}
+
+/// An exit's round trip, by how many VMs there are.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Among {
+    /// The instruction, in the guest's words.
+    pub name: String,
+    /// How many VMs, and instructions a round then.
+    pub instructions: Vec<(usize, f64)>,
 }
 
 impl Several {
@@ -63,13 +74,15 @@ impl Several {
             .chain([&"person"])
             .filter_map(|name| vm(report, name)["slowest_input_cycles"].as_f64())
             .fold(0.0, f64::max);
-        let growth = |among: &Run| {
-            let growths = alone.rounds().filter(is_exit).filter_map(|(name, ticks)| {
-                let (_, among) = among.rounds().find(|(other, _)| *other == name)?;
-                Some(among / ticks - 1.0)
+        let exits = exits(alone, among);
+        let growth = |vms: usize| {
+            let growths = exits.iter().filter_map(|exit| {
+                let (_, ticks) = exit.instructions.iter().find(|(among, _)| *among == vms)?;
+                Some(ticks / exit.instructions.first()?.1 - 1.0)
             });
             growths.fold(0.0, f64::max)
         };
+        let growth = among.iter().map(|(vms, _)| (*vms, growth(*vms))).collect();
         let (_, among_most) = among.last().ok_or_else(|| missing("other VM"))?;
         Ok(Several {
             share: share(report).ok_or_else(|| missing("share of the CPU"))?,
@@ -79,7 +92,8 @@ impl Several {
             way: a_round(&among_most.report["switches"], "way_ticks")? as u64,
             fpu: a_round(&timed.report["switches"], "fpu_ticks")?
                 / a_round(&timed.report["floor"], "ticks")?,
-            growth: among.iter().map(|(vms, run)| (*vms, growth(run))).collect(),
+            growth,
+            exits,
         })
     }
 
@@ -122,6 +136,21 @@ impl Several {
             growth.join(", "),
         )
     }
+}
+
+/// Every loop that exits, by itself and beside other VMs.
+fn exits(alone: &Run, among: &[(usize, Run)]) -> Vec<Among> {
+    let row = |(name, ticks): (&str, f64)| {
+        let others = among.iter().filter_map(|(vms, run)| {
+            let (_, ticks) = run.rounds().find(|(other, _)| *other == name)?;
+            Some((*vms, ticks))
+        });
+        Among {
+            name: name.to_owned(),
+            instructions: [(1, ticks)].into_iter().chain(others).collect(),
+        }
+    };
+    alone.rounds().filter(is_exit).map(row).collect()
 }
 
 /// Whether a round of this took an exit. One that takes none is so short that a timer's interrupt
@@ -274,6 +303,10 @@ mod tests {
             panic!("{figures:?}")
         };
         assert!((growth - 0.01).abs() < 1e-9);
+        let [exit] = &figures.exits[..] else {
+            panic!("{figures:?}")
+        };
+        assert_eq!(exit.instructions, [(1, 100.0), (8, 101.0)]);
         assert!(Several::new([&loops(1), &late], &busy, &[(8, busy.clone())], &timed).is_err());
         let three = Run {
             output: late.output.replacen('~', "", 1),
@@ -293,6 +326,7 @@ mod tests {
             way: 10_000,
             fpu: 10.0,
             growth: vec![(2, 0.0), (8, 0.02)],
+            exits: Vec::new(),
         };
         assert!(good.beyond().is_empty());
         let bad = Several {

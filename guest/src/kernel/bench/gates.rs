@@ -2,8 +2,12 @@
 //! instructions each, so that every gate has its row.
 
 use super::{ALL_MASKED, EFER, PIC_MASK, ROUNDS, report};
-use crate::kernel::cpu;
+use crate::kernel::cpu::{self, CR0_EM, CR0_TS};
 use crate::kernel::exceptions::attempt;
+use crate::kernel::gdt::{self, ABSENT, FIRST_TASK, SHORT_TASK};
+
+/// The hypercall that answers with the version of the interface.
+const VERSION_CALL: u32 = 1;
 
 /// Times `$body`, with EAX set before the first round, and then ECX and EDX.
 macro_rules! time {
@@ -67,6 +71,7 @@ pub(super) fn run() {
     );
     control_registers();
     descriptor_tables();
+    may_be_absent();
     exceptions();
 }
 
@@ -80,8 +85,14 @@ fn control_registers() {
     time!("MOV from CR3", "mov eax, cr3");
     time!("MOV from CR4", "mov eax, cr4");
     time!("MOV from, to CR4", "mov eax, cr4\nmov cr4, eax");
+    time!(
+        "CR0.WP off and on",
+        "xor eax, 0x10000\nmov cr0, eax\nxor eax, 0x10000\nmov cr0, eax",
+        eax = cpu::cr0()
+    );
     time!("MOV from DR0", "mov eax, dr0");
     time!("MOV to DR0", "mov dr0, eax");
+    time!("MOV from, to DR6", "mov eax, dr6\nmov dr6, eax");
     time!("MOV from, to DR7", "mov eax, dr7\nmov dr7, eax");
 }
 
@@ -99,6 +110,24 @@ fn descriptor_tables() {
     time!("SLDT", "sldt ax");
     time!("LLDT of nothing", "lldt ax");
     time!("STR", "str ax");
+    report("LTR", || {
+        let started = cpu::tsc();
+        for _ in 0..ROUNDS {
+            gdt::mark_task_available();
+            attempt!("ltr {:x}"; in(reg) FIRST_TASK);
+        }
+        cpu::tsc().wrapping_sub(started)
+    });
+}
+
+/// What a CPU may lack, and then raises #UD for. On the bare machine that is VMMCALL.
+fn may_be_absent() {
+    time_trap!("VMMCALL", ".byte 0x0f, 0x01, 0xd9"; inout("eax") VERSION_CALL => _);
+    time_trap!("RDPMC", "rdpmc"; out("eax") _, in("ecx") 0, out("edx") _);
+    let watched = 0_u32;
+    time_trap!("MONITOR", "monitor"; in("eax") &raw const watched, in("ecx") 0, in("edx") 0);
+    time_trap!("VMRUN, #UD taken", ".byte 0x0f, 0x01, 0xd8"; in("eax") 0);
+    time_trap!("RSM, #UD taken", "rsm");
 }
 
 /// The kernel's handler, some hundred instructions, is in the figures.
@@ -112,4 +141,24 @@ fn exceptions() {
         inout("eax") 1 => _, inout("edx") 0 => _, in("ecx") 0
     );
     time_trap!("#GP, taken", "mov fs, ax"; in("eax") 0xfff8);
+    time_trap!("#NP, taken", "mov fs, {:x}"; in(reg) ABSENT);
+    time_trap!("#SS, taken", "mov ss, {:x}"; in(reg) ABSENT);
+    time_trap!(
+        "#TS, taken",
+        ".byte 0xea", ".long 0", ".short {task}"; task = const SHORT_TASK
+    );
+    let bounds = [0_u32; 2];
+    time_trap!("#BR, taken", "bound {0}, [{1}]"; in(reg) 1, in(reg) &raw const bounds);
+    time_trap!(
+        "#DB of a step, taken",
+        "pushfd",
+        "or dword ptr [esp], 0x100",
+        "popfd",
+        "nop",
+        "nop"
+    );
+    time_trap!(
+        "#NM, taken, TS set and cleared",
+        "mov cr0, {0}", "fnop" => "clts"; in(reg) cpu::cr0() & !CR0_EM | CR0_TS
+    );
 }
