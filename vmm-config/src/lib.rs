@@ -50,11 +50,20 @@ use finding::Findings;
 /// Everything that is wrong with the policy, or that the file cannot be read.
 pub fn load(path: &Path, handlers_rs: Option<&Path>) -> Result<Lowered, Report> {
     let name = display_name(path);
-    let bytes = std::fs::read(path).map_err(|error| unreadable(&name, &error.to_string()))?;
+    let bytes = std::fs::read(path).map_err(|error| {
+        let reason = format!("cannot read `{name}`: {error}");
+        let help = "give the path of a policy, such as the `vm.toml` of the workspace";
+        unreadable(Source::new(&name, ""), 0, &reason, help)
+    })?;
     let text = String::from_utf8(bytes).map_err(|error| {
-        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
-        unreadable(&name, &format!("line {line} is not UTF-8 text"))
+        let source = Source::new(&name, &String::from_utf8_lossy(error.as_bytes()));
+        let at = error.utf8_error().valid_up_to();
+        unreadable(
+            source,
+            at,
+            "this is not UTF-8 text",
+            "save the file as UTF-8",
+        )
     })?;
     let handlers = handlers_rs.map_or(Handlers::Unknown, Handlers::of_file);
     policy(Source::new(&name, &text), &handlers, path.parent())
@@ -91,16 +100,10 @@ fn display_name(path: &Path) -> String {
     shorter.as_deref().unwrap_or(path).display().to_string()
 }
 
-/// A report on a file of which there is no text.
-fn unreadable(name: &str, reason: &str) -> Report {
-    let source = Source::new(name, "");
+/// A report on a file that is no text, from this byte on.
+fn unreadable(source: Source, at: usize, message: &str, help: &str) -> Report {
     let mut found = Findings::new(&source);
-    found
-        .add(
-            &rules::READABLE,
-            source::Span { start: 0, end: 0 },
-            format!("cannot read `{name}`: {reason}"),
-        )
-        .help("give the path of a policy, such as the `vm.toml` of the workspace");
+    let span = source::Span { start: at, end: at };
+    found.add(&rules::READABLE, span, message).help(help);
     found.into_report()
 }

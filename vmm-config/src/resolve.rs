@@ -58,7 +58,7 @@ pub(crate) fn resolve(document: Document, found: &mut Findings<'_>) -> Policy {
         .iter()
         .map(|vm| {
             gates(
-                resolver.done.remove(&vm.set).unwrap_or_default(),
+                resolver.done.remove(&vm.set).unwrap_or_default().0,
                 vm.npt.value,
                 &document,
             )
@@ -75,18 +75,21 @@ pub(crate) fn resolve(document: Document, found: &mut Findings<'_>) -> Policy {
 struct Resolver<'d, 'f, 's> {
     document: &'d Document,
     by_name: HashMap<&'d str, usize>,
-    done: HashMap<usize, Answers>,
+    /// What each set comes to, and how deep it extends others.
+    done: HashMap<usize, (Answers, usize)>,
     found: &'f mut Findings<'s>,
 }
 
 impl<'d> Resolver<'d, '_, '_> {
-    /// The answers of a set. `path`: the sets that led here, and where each names the next.
-    fn set(&mut self, index: usize, path: &mut Vec<(usize, Span)>) -> Answers {
-        if let Some(answers) = self.done.get(&index) {
-            return answers.clone();
+    /// The answers of a set, and how deep it extends others. `path`: the sets that led here, and
+    /// where each names the next.
+    fn set(&mut self, index: usize, path: &mut Vec<(usize, Span)>) -> (Answers, usize) {
+        if let Some(done) = self.done.get(&index) {
+            return done.clone();
         }
         let set = &self.document.sets[index];
         let mut answers = Answers::new();
+        let mut depth = 0;
         for base in &set.extends {
             let Some(&next) = self.by_name.get(base.value.as_str()) else {
                 self.unknown(base);
@@ -95,19 +98,30 @@ impl<'d> Resolver<'d, '_, '_> {
             if next == index || path.iter().any(|(above, _)| *above == next) {
                 self.cycle(base, next, index, path);
             } else if path.len() == MAX_DEPTH {
-                self.found
-                    .add(&rules::EXTENDS_DEPTH, base.span, "this extends too deep")
-                    .help("name the sets in one list");
+                self.too_deep(base);
             } else {
                 path.push((index, base.span));
-                answers.extend(self.set(next, path));
+                let (inherited, depth_of_base) = self.set(next, path);
                 path.pop();
+                // A set that was done before has not seen this path. What a VM names is no step.
+                if depth_of_base == MAX_DEPTH && set.name.is_some() {
+                    self.too_deep(base);
+                } else {
+                    answers.extend(inherited);
+                    depth = depth.max(depth_of_base + 1);
+                }
             }
         }
         let own = set.entries.iter().cloned();
         answers.extend(own.map(|entry| (entry.exit.value.code, entry)));
-        self.done.insert(index, answers.clone());
-        answers
+        self.done.insert(index, (answers.clone(), depth));
+        (answers, depth)
+    }
+
+    fn too_deep(&mut self, base: &At<String>) {
+        self.found
+            .add(&rules::EXTENDS_DEPTH, base.span, "this extends too deep")
+            .help("name the sets in one list");
     }
 
     fn unknown(&mut self, base: &At<String>) {

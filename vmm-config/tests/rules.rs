@@ -191,6 +191,61 @@ fn the_page_of_rules_is_current() {
     assert!(written == page, "docs/rules.md is not what the rules say");
 }
 
+#[test]
+fn a_file_that_is_no_text_is_reported_where_it_stops_being_one() {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-text.toml");
+    std::fs::write(&file, b"[vmm]\nlog = \"info\" # \xe4\n").expect("a file");
+    let report = vmm_config::load(&file, None).unwrap_err();
+    let [finding] = &report.findings[..] else {
+        panic!("{report}")
+    };
+    assert_eq!(finding.rule.name, "readable");
+    assert_eq!((finding.at.start.line, finding.at.start.column), (2, 16));
+}
+
+#[test]
+fn a_key_that_nests_too_deep_is_pointed_at() {
+    let text = format!("[set.base]\ncr3.{}b = 1\n", "a.".repeat(200));
+    let report = vmm_config::policy(Source::new("vm.toml", &text), &Handlers::Unknown, None);
+    let report = report.unwrap_err();
+    assert_eq!(report.findings[0].at.start.line, 2, "{report}");
+    assert!(report.findings[0].help.is_some(), "{report}");
+}
+
+#[test]
+fn what_is_wrong_at_a_place_is_said_once() {
+    let text = format!("a = {}\n", "[".repeat(300));
+    let report = vmm_config::policy(Source::new("vm.toml", &text), &Handlers::Unknown, None);
+    let findings = report.unwrap_err().findings;
+    let mut told = BTreeSet::new();
+    for finding in &findings {
+        let place = (finding.at.start.line, finding.at.start.column);
+        assert!(told.insert((place, &finding.message)), "{findings:#?}");
+    }
+}
+
+/// The sets are resolved in the order of their names.
+#[test]
+fn how_deep_sets_may_extend_does_not_depend_on_their_names() {
+    let chain = |sets: usize, base: fn(usize) -> usize| {
+        let mut text = String::new();
+        for number in 0..sets {
+            text += &format!("[set.s{number:02}]\nhlt = \"wait\"\n");
+            if (0..sets).contains(&base(number)) {
+                text += &format!("extends = \"s{:02}\"\n", base(number));
+            }
+        }
+        text += "[[vm]]\nname = \"demo\"\nmemory = \"8 MiB\"\nintercepts = \"s00\"\n";
+        vmm_config::policy(Source::new("vm.toml", &text), &Handlers::Unknown, None)
+    };
+    for base in [|number| number + 1, |number: usize| number.wrapping_sub(1)] {
+        assert!(chain(33, base).is_ok());
+        let report = chain(34, base).unwrap_err();
+        assert_eq!(report.findings.len(), 1, "{report}");
+        assert_eq!(report.findings[0].rule.name, "extends-depth");
+    }
+}
+
 /// A policy for hardware that answers an exit so.
 fn policy_of(exit: &Exit, action: Action, rest: &str) -> Result<Lowered, String> {
     let features = exit.feature.map_or(String::new(), |feature| {

@@ -12,6 +12,7 @@ trials![
     a_cpu_without_svm_is_3_and_told,
     svm_disabled_by_firmware_is_3_and_says_what_to_change,
     a_cpu_without_nested_paging_is_3_and_the_line_of_the_policy_named,
+    a_feature_that_the_cpu_lacks_is_3_and_the_line_that_asks_for_it_named,
     too_little_memory_is_3_and_the_vm_named,
     an_image_that_is_no_kernel_is_1_and_told,
     an_elf_for_another_machine_is_1_and_told,
@@ -56,6 +57,19 @@ fn a_cpu_without_nested_paging_is_3_and_the_line_of_the_policy_named() {
         .ends_with(3)
         .shows("lacks `npt`")
         .shows("vm.toml:");
+}
+
+fn a_feature_that_the_cpu_lacks_is_3_and_the_line_that_asks_for_it_named() {
+    let policy = POLICY
+        .replace("[set.base]", "[set.base]\nrdpru = \"count\"")
+        .replace("[target]", "[target]\nfeatures = [\"rdpru\"]");
+    let asks = |line: &str| line.starts_with("rdpru");
+    let line = 1 + policy.lines().position(asks).expect("a line");
+    Boot::policy(&policy)
+        .run()
+        .ends_with(3)
+        .shows("lacks `rdpru`")
+        .shows(&format!("vm.toml:{line}"));
 }
 
 fn too_little_memory_is_3_and_the_vm_named() {

@@ -12,6 +12,8 @@ mod set;
 mod units;
 mod vm;
 
+use std::collections::HashSet;
+
 use intercepts::Feature;
 use toml::de::{DeTable, DeValue};
 
@@ -30,10 +32,18 @@ const KEYS: [&str; 5] = ["target", "vmm", "set", "vm", "irq"];
 pub(crate) fn document(found: &mut Findings<'_>) -> Document {
     let source = found.source();
     let (root, errors) = DeTable::parse_recoverable(&source.text);
+    let mut told = HashSet::new();
     for error in &errors {
-        let at: Span = error.span().unwrap_or_default().into();
+        let at: Span = match error.span() {
+            Some(at) => at.into(),
+            None => most_dotted(&source.text),
+        };
+        if !told.insert((at, error.message())) {
+            continue;
+        }
         let help = match source.text.get(at.start..at.end).unwrap_or_default() {
             _ if error.message() == "duplicate key" => Some("keep one of the two".to_owned()),
+            _ if error.span().is_none() => Some("nest less".to_owned()),
             "yes" | "on" | "True" => Some("write `true`".to_owned()),
             "no" | "off" | "False" => Some("write `false`".to_owned()),
             word if is_bare_word(word) => Some(format!("write `\"{word}\"`")),
@@ -60,6 +70,22 @@ pub(crate) fn document(found: &mut Findings<'_>) -> Document {
         });
     }
     document
+}
+
+/// The key that nests deepest. The parser counts how deep keys nest, and does not say where.
+fn most_dotted(text: &str) -> Span {
+    let mut start = 0;
+    let mut deepest = (0, Span { start, end: start });
+    for line in text.split_inclusive('\n') {
+        let key = line.split('=').next().unwrap_or_default().trim_end();
+        let dots = key.matches('.').count();
+        if dots > deepest.0 {
+            let end = start + key.len();
+            deepest = (dots, Span { start, end });
+        }
+        start += line.len();
+    }
+    deepest.1
 }
 
 /// Whether this could be a string that lacks only its quotes.
