@@ -10,6 +10,7 @@ use crate::register_browser::{assert_read_alike, page};
 
 trials![
     a_vmcb_that_the_cpu_refuses_is_dumped_and_its_field_named,
+    a_vmcb_that_an_exit_spoils_is_shown_as_the_turn_began_and_says_so,
     a_vmcb_that_the_vmm_refuses_is_dumped_and_its_field_named,
     a_vmcb_that_is_unfit_after_a_write_of_a_control_register_is_dumped,
 ];
@@ -73,6 +74,18 @@ fn a_vmcb_that_the_cpu_refuses_is_dumped_and_its_field_named() {
     let shown = browser.text("document.getElementById('decoded').innerText");
     for part in ["VMEXIT_INVALID", "what VMRUN demands"] {
         assert!(shown.contains(part), "no {part:?} in\n{shown}");
+    }
+}
+
+/// A handler that takes SVME away from EFER, which #VMEXIT then writes over.
+fn a_vmcb_that_an_exit_spoils_is_shown_as_the_turn_began_and_says_so() {
+    const EFER: u64 = 0x4d0;
+    let outcome = boot_spoilt("io::emulate", Argument::First, EFER, &[0; 8])
+        .shows("kept to all of APM 15.5.1 that the VMM knows when the VM's turn began")
+        .shows("what #VMEXIT has written over is shown as the turn began with it: save area,");
+    let text = decoded(&outcome.lines.join("\n"));
+    for part in ["4D0h efer = 0x0000000000001000", "VMEXIT_INVALID"] {
+        assert!(text.contains(part), "no {part:?} in\n{text}");
     }
 }
 

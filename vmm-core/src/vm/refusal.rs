@@ -9,7 +9,8 @@ use intercepts::vmcb::{Violation, Vmcb, validate};
 use crate::error;
 use crate::vm::Vcpu;
 
-/// The save area, up to the end of its last field.
+/// What #VMEXIT writes of the save area; the fields behind it are of features that no guest is
+/// given.
 const SAVED: core::ops::Range<usize> = 0x400..0x6e8;
 /// Bytes a line.
 const ROW: usize = 16;
@@ -17,7 +18,8 @@ const ROW: usize = 16;
 /// What #VMEXIT writes over, as it was when a VM's turn began.
 ///
 /// The CPU reports a refusal by a #VMEXIT, and both emulators store host state with it; QEMU 7.2
-/// also what it held of the virtual interrupt.
+/// also what it held of the virtual interrupt. A copy for each of a turn's many entries would cost
+/// more than most exits do.
 pub struct Entered {
     saved: [u8; SAVED.end - SAVED.start],
     vintr: u64,
@@ -74,9 +76,14 @@ pub fn tell_refused(name: &str, vcpu: &Vcpu, entered: &Entered, max_physical: u6
             violation.field, violation.rule
         ),
         Ok(()) => error!(
-            "{name}: the CPU refused its VMCB, which keeps to all of APM 15.5.1 that the VMM knows"
+            "{name}: the CPU refused its VMCB, which kept to all of APM 15.5.1 that the VMM knows \
+             when the VM's turn began"
         ),
     }
+    error!(
+        "{name}: what #VMEXIT has written over is shown as the turn began with it: save area, \
+         vintr, interrupt_shadow and event_injection"
+    );
     dump(name, &vmcb);
 }
 
