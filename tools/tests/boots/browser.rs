@@ -76,12 +76,23 @@ impl Browser {
         for domain in ["Page", "Runtime", "Log", "Network"] {
             browser.ask(&format!("{domain}.enable"), json!({}));
         }
-        let url = format!("file://{}", page.display());
-        browser.ask("Page.navigate", json!({ "url": url }));
-        while !browser.is_loaded {
-            browser.receive();
-        }
+        browser.load(page, "");
         browser
+    }
+
+    /// Opens the file at this path anew, at a fragment such as `#f/vintr`.
+    pub fn load(&mut self, page: &Path, fragment: &str) {
+        // A page that is left behind makes the next one load even if only the fragment differs.
+        for url in [
+            "about:blank",
+            &format!("file://{}{fragment}", page.display()),
+        ] {
+            self.is_loaded = false;
+            self.ask("Page.navigate", json!({ "url": url }));
+            while !self.is_loaded {
+                self.receive();
+            }
+        }
     }
 
     /// The value of an expression of JavaScript in the page.
@@ -125,19 +136,61 @@ impl Browser {
         self.ask("Input.insertText", json!({ "text": text }));
     }
 
-    /// Presses a key: `Enter`, `ArrowDown`, `/`.
+    /// Presses a key: `Enter`, `ArrowDown`, `/`, ` `.
     pub fn press(&mut self, key: &str) {
-        let code = match key {
-            "Enter" => 13,
-            "ArrowUp" => 38,
-            "ArrowDown" => 40,
-            "/" => 191,
+        let (code, text) = match key {
+            "Tab" => (9, ""),
+            "Enter" => (13, "\r"),
+            "Escape" => (27, ""),
+            " " => (32, " "),
+            "ArrowUp" => (38, ""),
+            "ArrowDown" => (40, ""),
+            "/" => (191, ""),
             other => panic!("{other} is a key that no test has pressed yet"),
         };
-        for kind in ["rawKeyDown", "keyUp"] {
-            let event = json!({ "type": kind, "key": key, "windowsVirtualKeyCode": code });
+        for kind in ["keyDown", "keyUp"] {
+            let mut event = json!({ "type": kind, "key": key, "windowsVirtualKeyCode": code });
+            if kind == "keyDown" && !text.is_empty() {
+                event["text"] = json!(text);
+            }
             self.ask("Input.dispatchKeyEvent", event);
         }
+    }
+
+    /// Presses the tabulator until this expression holds.
+    #[track_caller]
+    pub fn tab_to(&mut self, condition: &str) {
+        /// More than there are stops on any view.
+        const STOPS: usize = 300;
+        for _ in 0..STOPS {
+            self.press("Tab");
+            if self.value(condition) == json!(true) {
+                return;
+            }
+        }
+        panic!("the tabulator never comes to where {condition}");
+    }
+
+    /// Clicks at a place, its x and y.
+    pub fn click(&mut self, place: &Value) {
+        for kind in ["mousePressed", "mouseReleased"] {
+            let event = json!({
+                "type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1,
+            });
+            self.ask("Input.dispatchMouseEvent", event);
+        }
+    }
+
+    /// A picture of what is on the screen, PNG.
+    pub fn picture(&mut self) -> Vec<u8> {
+        let picture = self.ask("Page.captureScreenshot", json!({ "format": "png" }));
+        decoded(&picture["data"])
+    }
+
+    /// The page as it would be printed, PDF.
+    pub fn print(&mut self) -> Vec<u8> {
+        let printed = self.ask("Page.printToPDF", json!({ "printBackground": false }));
+        decoded(&printed["data"])
     }
 
     /// Shows the page so.
@@ -202,6 +255,24 @@ impl Browser {
         }
         message
     }
+}
+
+/// The bytes behind base64.
+fn decoded(text: &Value) -> Vec<u8> {
+    const DIGITS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let text = text.as_str().expect("base64").trim_end_matches('=');
+    let mut bytes = Vec::with_capacity(text.len() * 3 / 4);
+    let (mut bits, mut kept) = (0u32, 0);
+    for character in text.chars() {
+        let digit = DIGITS.find(character).expect("a digit of base64");
+        bits = bits << 6 | digit as u32;
+        kept += 6;
+        if kept >= 8 {
+            kept -= 8;
+            bytes.push((bits >> kept) as u8);
+        }
+    }
+    bytes
 }
 
 impl Drop for Browser {

@@ -38,6 +38,8 @@ mod mutants;
 mod neighbours;
 mod on_a_terminal;
 mod overhead;
+mod page_keys;
+mod page_looks;
 mod pictures;
 mod policies;
 mod refusals;
@@ -101,6 +103,9 @@ fn main() -> ExitCode {
         policies::trials(),
         refusals::trials(),
         register_browser::trials(),
+        page_keys::trials(),
+        page_looks::trials(),
+        page_looks::slow_trials(),
         replaying::trials(),
         replaying::slow_trials(),
         sessions::trials(),

@@ -19,12 +19,13 @@ trials![
     a_value_becomes_bits_and_bits_become_a_value,
     the_page_reads_a_dump_as_the_command_line_does,
     two_ticked_policies_are_compared,
-    the_page_is_used_without_a_mouse,
     everything_is_on_one_page_to_print,
-    the_page_fits_wide_and_narrow_screens_light_and_dark_and_paper,
+    the_page_opens_in_under_a_second,
+    a_link_from_elsewhere_opens_the_page_at_its_field,
 ];
 
-const WIDE: Screen = Screen {
+/// A large screen.
+pub const WIDE: Screen = Screen {
     width: 1280,
     is_dark: false,
     is_paper: false,
@@ -206,7 +207,7 @@ fn a_value_becomes_bits_and_bits_become_a_value() {
 }
 
 /// A dump with something in every field, as the VMM's log has it.
-fn a_dump() -> String {
+pub fn a_dump() -> String {
     let mut state = 1u32;
     let mut next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -268,14 +269,20 @@ fn the_page_reads_a_dump_as_the_command_line_does() {
     assert_eq!(browser.complaints, [""; 0]);
 }
 
-fn two_ticked_policies_are_compared() {
-    let mut browser = Browser::open(page());
-    browser.go("#compare");
+/// Ticks two policies that are not ticked yet.
+pub fn tick_two(browser: &mut Browser) {
     browser.value(
         "[...document.querySelectorAll('.choice')]
             .filter((choice) => /minimal|watch-paging/.test(choice.innerText))
+            .filter((choice) => !choice.querySelector('input').checked)
             .forEach((choice) => choice.click())",
     );
+}
+
+fn two_ticked_policies_are_compared() {
+    let mut browser = Browser::open(page());
+    browser.go("#compare");
+    tick_two(&mut browser);
     let shown = browser.text("document.getElementById('differences').innerText");
     for part in [
         "intercept_cr_write",
@@ -286,33 +293,6 @@ fn two_ticked_policies_are_compared() {
         assert!(shown.contains(part), "no {part:?} in\n{shown}");
     }
     assert_eq!(browser.complaints, [""; 0]);
-}
-
-fn the_page_is_used_without_a_mouse() {
-    let mut browser = Browser::open(page());
-    browser.press("/");
-    assert_eq!(browser.text("document.activeElement.id"), "search");
-    browser.type_text("vmmcall");
-    browser.press("ArrowDown");
-    browser.press("ArrowDown");
-    browser.press("ArrowUp");
-    assert_eq!(
-        browser.value("document.activeElement === main.querySelector('.results a')"),
-        json!(true)
-    );
-    browser.press("/");
-    browser.press("Enter");
-    browser.value("new Promise((done) => setTimeout(done, 0)).then(() => 0)");
-    assert!(
-        browser
-            .text("main.querySelector('h1').innerText")
-            .to_lowercase()
-            .contains("vmmcall")
-    );
-    let reachable = browser.value(
-        "location.hash = '#map', show(), main.querySelectorAll('.map a[tabindex=\"0\"]').length",
-    );
-    assert!(reachable.as_u64() > Some(70), "{reachable}");
 }
 
 fn everything_is_on_one_page_to_print() {
@@ -339,42 +319,32 @@ fn everything_is_on_one_page_to_print() {
     assert_eq!(browser.complaints, [""; 0]);
 }
 
-fn the_page_fits_wide_and_narrow_screens_light_and_dark_and_paper() {
+/// It takes a tenth of that; on a busy machine one of many goes undisturbed.
+fn the_page_opens_in_under_a_second() {
+    const TRIES: usize = 20;
     let mut browser = Browser::open(page());
-    let screens = [
-        WIDE,
-        Screen {
-            is_dark: true,
-            ..WIDE
-        },
-        Screen { width: 360, ..WIDE },
-        Screen {
-            is_paper: true,
-            ..WIDE
-        },
-    ];
-    for screen in screens {
-        browser.show_on(screen);
-        for view in [
-            "map", "fields", "exits", "other", "demands", "decode", "compare", "all", "f/cs",
-            "f/vintr", "x/ioio", "q/cr3",
-        ] {
-            browser.go(&format!("#{view}"));
-            let over = browser.value("document.documentElement.scrollWidth - innerWidth");
-            assert!(
-                over.as_i64() <= Some(0),
-                "{view} on {screen:?}: {over} pixels too wide"
-            );
-        }
-        let header = browser.text("getComputedStyle(document.querySelector('header')).display");
-        assert_eq!(header == "none", screen.is_paper);
-        let paper = browser.text("getComputedStyle(document.body).backgroundColor");
-        let brightness: u32 = paper
-            .trim_matches(|character: char| !character.is_ascii_digit())
-            .split(", ")
-            .filter_map(|part| part.parse::<u32>().ok())
-            .sum();
-        assert_eq!(brightness < 300, screen.is_dark, "{paper}");
+    let mut times = Vec::new();
+    while times.len() < TRIES && !times.iter().any(|time| *time < 1000.0) {
+        browser.load(page(), "");
+        let time = browser.value("performance.getEntriesByType('navigation')[0].loadEventStart");
+        assert!(!browser.text("main.innerText").is_empty());
+        times.push(time.as_f64().filter(|time| *time > 0.0).expect("a time"));
     }
+    println!("the page opened in {times:?} ms");
+    assert!(times.iter().any(|time| *time < 1000.0), "{times:?} ms");
+}
+
+fn a_link_from_elsewhere_opens_the_page_at_its_field() {
+    let mut browser = Browser::open(page());
+    for (fragment, title) in [
+        ("#f/vintr", "vintr 060h"),
+        ("#x/npf", "VMEXIT_NPF"),
+        ("#q/what%20is%20exit%200x7b", "what is exit 0x7b"),
+    ] {
+        browser.load(page(), fragment);
+        let shown = browser.text("main.querySelector('h1').innerText");
+        assert!(shown.contains(title), "{fragment}: {shown}");
+    }
+    assert_eq!(browser.text("box.value"), "what is exit 0x7b");
     assert_eq!(browser.complaints, [""; 0]);
 }
