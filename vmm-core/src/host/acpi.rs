@@ -12,6 +12,7 @@ mod sleep;
 pub mod spcr;
 
 use super::bytes::{Bytes, Unreadable};
+use super::span::Span;
 use fadt::Fadt;
 use madt::Madt;
 
@@ -60,6 +61,15 @@ impl Acpi {
             _ => {}
         });
         acpi
+    }
+
+    /// Believes in no device that would lie in `memory`: its registers are other people's bytes.
+    pub fn forget_devices_in(&mut self, memory: impl Iterator<Item = Span> + Clone) {
+        let is_memory = |at: u64| memory.clone().any(|span| span.contains(Span::sized(at, 1)));
+        self.hpet = self.hpet.filter(|at| !is_memory(*at));
+        if let Some(madt) = &mut self.madt {
+            madt.io_apics.retain(|chip| !is_memory(chip.at.into()));
+        }
     }
 
     /// The machine has no pair of 8259s: it says so, or is none that has one.

@@ -50,6 +50,11 @@ pub(super) unsafe fn open(pit_counts: bool, acpi: &Acpi, tsc: &Tsc) -> Result<Ti
     let bringer = choose(acpi.denies_8259(), answers, local().is_some())?;
     let mut controller = match (bringer, local()) {
         (Bringer::Apics, Some(local)) => {
+            if madt.is_none_or(|madt| madt.io_apics.is_empty()) {
+                crate::warn!(
+                    "ACPI names no I/O APIC, and there is no pair of 8259s: nobody can type"
+                );
+            }
             // SAFETY: by the caller's promise.
             Controller::Apics(unsafe { apic::take_over(local, madt) })
         }

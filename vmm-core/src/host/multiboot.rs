@@ -186,6 +186,14 @@ impl BootInfo {
         if region.span.is_empty() {
             return Ok(());
         }
+        // Firmware for UEFI tells of neighbours that differ in nothing but their use by then.
+        if let Some(last) = self.memory.last_mut()
+            && last.usable == region.usable
+            && last.span.end == region.span.start
+        {
+            last.span.end = region.span.end;
+            return Ok(());
+        }
         self.memory
             .push(region)
             .map_err(|_| BootInfoError::TooManyRegions)
@@ -230,7 +238,7 @@ impl BootInfo {
     }
 
     /// The stretches that are RAM for whoever runs.
-    pub fn ram(&self) -> impl Iterator<Item = Span> {
+    pub fn ram(&self) -> impl Iterator<Item = Span> + Clone {
         self.memory
             .iter()
             .filter(|region| region.usable)

@@ -12,6 +12,7 @@ const PC_AT_COMPATIBLE: u32 = 1 << 0;
 
 /// Kinds of entries, and where what they say is in them.
 const IO_APIC: u8 = 1;
+const IO_APIC_BYTES: u64 = 12;
 const IO_APIC_ADDRESS: u64 = 4;
 const IO_APIC_FIRST_PIN: u64 = 8;
 const OVERRIDE: u8 = 2;
@@ -57,11 +58,15 @@ impl Madt {
         while at + 2 <= table.bytes {
             let (kind, bytes) = (table.u8(at)?, u64::from(table.u8(at + 1)?));
             match kind {
-                IO_APIC => {
-                    let _ = madt.io_apics.push(IoApicPlace {
+                IO_APIC if bytes >= IO_APIC_BYTES => {
+                    let place = IoApicPlace {
                         at: table.u32(at + IO_APIC_ADDRESS)?,
                         first_pin: table.u32(at + IO_APIC_FIRST_PIN)?,
-                    });
+                    };
+                    // Past the table's end all fields are zeroes.
+                    if place.at != 0 {
+                        let _ = madt.io_apics.push(place);
+                    }
                 }
                 OVERRIDE => {
                     let flags = table.u8(at + OVERRIDE_FLAGS)?;

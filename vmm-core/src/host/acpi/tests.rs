@@ -167,6 +167,34 @@ fn a_machine_without_8259s_says_so_in_either_table() {
     assert!(modern.read(None).denies_8259());
 }
 
+/// What is there instead would be written to.
+#[test]
+fn an_io_apic_that_is_cut_off_or_nowhere_is_none() {
+    // Its length says 8, its address 0, or the table ends before it.
+    for entry in [
+        &[1, 8, 0, 0, 0, 0, 0xC0, 0xFE, 0, 0, 0, 0][..],
+        &[1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        &[1, 12, 0, 0, 0, 0],
+    ] {
+        let mut memory = pc();
+        memory.table(0x3000, b"APIC", &[&[0; 8], entry].concat());
+        assert_eq!(memory.read(None).madt.unwrap().io_apics, [], "{entry:?}");
+    }
+}
+
+#[test]
+fn a_device_in_the_midst_of_memory_is_none() {
+    let (low, high) = (Span::new(0, 0xFEC0_0000), Span::new(0xFEC0_0000, 1 << 32));
+    let mut acpi = pc().read(None);
+    acpi.forget_devices_in([low].into_iter());
+    assert_eq!(acpi, pc().read(None));
+    acpi.forget_devices_in([low, high].into_iter());
+    assert_eq!(
+        (acpi.hpet, &acpi.madt.unwrap().io_apics[..]),
+        (None, &[][..])
+    );
+}
+
 #[test]
 fn an_hpet_that_is_not_in_memory_is_none() {
     let mut memory = pc();
