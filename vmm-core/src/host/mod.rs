@@ -45,7 +45,7 @@ use cpu::Cpu;
 use frames::Frames;
 use hpet::Hpet;
 use keyboard::Keyboard;
-use multiboot::{BootInfo, BootInfoError, Display};
+use multiboot::{BootInfo, BootInfoError, Display, Pixels};
 use paging::{DEVICE_TOP, ImageLayout, PagingError, Plan};
 use ports::Hardware;
 use registers::Mmio;
@@ -138,17 +138,72 @@ impl Machine {
         let mut boot = BootInfo::default();
         boot.read(magic, info, physical_byte)
             .map_err(InitError::Boot)?;
-        let acpi = Acpi::read(boot.acpi_root, physical_byte);
+        let mut acpi = Acpi::read(boot.acpi_root, physical_byte);
+        acpi.forget_devices_in(boot.ram());
         power::learn(&acpi);
         serial::settle(acpi.serial);
-        let screen_is_mapped = match boot.display {
-            Display::Pixels(pixels) => Span::new(0, DEVICE_TOP).contains(pixels.span()),
-            Display::Text | Display::None => true,
-        };
-        if screen_is_mapped {
-            // SAFETY: it is mapped, and the page tables made below map it as well.
-            unsafe { attach_screen(boot.display) }
+        let display = boot.display;
+        // SAFETY: as this function's caller says.
+        let memory = unsafe { Memory::take(boot, image) };
+        let drawing = tsc::now();
+        // The VMM's own page tables have pixels go out many at a time. To tell an error, others do.
+        if memory.is_ok() || is_mapped_at_first(display) {
+            // SAFETY: it is mapped, and stays so.
+            unsafe { attach_screen(display) }
         }
+        let drawn = tsc::now().wrapping_sub(drawing);
+        let Memory {
+            frames,
+            boot,
+            cpu,
+            own_bytes,
+        } = memory?;
+
+        // SAFETY: each of these devices is the VMM's, and has one driver.
+        let [keyboard, mut channel_2] = [(); 2].map(|()| unsafe { Hardware::new() });
+        let keyboard = Keyboard::init(keyboard);
+        let by_pit = measure::by_pit(&mut channel_2, tsc::now);
+        let tsc = measure_tsc(by_pit, &acpi).and_then(Tsc::new);
+        let tsc = tsc.ok_or(InitError::NoClock)?;
+        // Last, so that the controllers forget what setting up the others made them see.
+        // SAFETY: this is the boot CPU, its interrupts are off, and all devices below 4 GiB are
+        // mapped uncached.
+        let timer = unsafe { interrupts::open(by_pit.is_some(), &acpi, &tsc) }?;
+        if let Display::Pixels(Pixels { width, height, .. }) = display {
+            let us = tsc.ns(drawn) / 1000;
+            crate::info!("screen: {width} x {height} pixels, drawn in {us} us");
+        }
+
+        Ok(Self {
+            frames,
+            boot,
+            cpu,
+            tsc,
+            timer,
+            keyboard,
+            own_bytes,
+            constant: Span {
+                start: image.text.start,
+                end: image.rodata.end,
+            },
+        })
+    }
+}
+
+/// The machine's memory in the VMM's hands.
+struct Memory {
+    frames: Frames,
+    boot: &'static BootInfo,
+    cpu: &'static Cpu,
+    own_bytes: u64,
+}
+
+impl Memory {
+    /// Finds what is free, and maps everything by page tables of the VMM's own.
+    ///
+    /// # Safety
+    /// As for [`Machine::init`].
+    unsafe fn take(boot: BootInfo, image: &ImageLayout) -> Result<Self, InitError> {
         let taken = boot.occupied.iter().copied();
         let modules = boot.modules.iter().map(|module| module.span);
         let reserved = boot
@@ -176,36 +231,20 @@ impl Machine {
         // SAFETY: the plan maps the image by its parts and all RAM, the stack among it.
         unsafe { paging::install(root) }
         backtrace::learn(image);
-        if !screen_is_mapped {
-            // SAFETY: now it is.
-            unsafe { attach_screen(boot.display) }
-        }
-
-        // SAFETY: each of these devices is the VMM's, and has one driver.
-        let [keyboard, mut channel_2] = [(); 2].map(|()| unsafe { Hardware::new() });
-        let keyboard = Keyboard::init(keyboard);
-        let by_pit = measure::by_pit(&mut channel_2, tsc::now);
-        let tsc = measure_tsc(by_pit, &acpi).and_then(Tsc::new);
-        let tsc = tsc.ok_or(InitError::NoClock)?;
-        // Last, so that the controllers forget what setting up the others made them see.
-        // SAFETY: this is the boot CPU, its interrupts are off, and all devices below 4 GiB are
-        // mapped uncached.
-        let timer = unsafe { interrupts::open(by_pit.is_some(), &acpi, &tsc) }?;
-
-        let own_bytes = image.whole().bytes() + (free_at_first - frames.free_bytes());
         Ok(Self {
+            own_bytes: image.whole().bytes() + (free_at_first - frames.free_bytes()),
             frames,
             boot,
             cpu,
-            tsc,
-            timer,
-            keyboard,
-            own_bytes,
-            constant: Span {
-                start: image.text.start,
-                end: image.rodata.end,
-            },
         })
+    }
+}
+
+/// Whether the page tables that `entry.s` made reach all of the screen.
+fn is_mapped_at_first(display: Display) -> bool {
+    match display {
+        Display::Pixels(pixels) => Span::new(0, DEVICE_TOP).contains(pixels.span()),
+        Display::Text | Display::None => true,
     }
 }
 

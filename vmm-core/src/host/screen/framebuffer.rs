@@ -24,6 +24,11 @@ const PALETTE: [[u8; 3]; 16] = [
     [0xFF, 0xFF, 0xFF],
 ];
 
+/// Larger characters than the screens of today have room for.
+const MOST_SCALE: usize = 16;
+/// The pixels of a character's widest row.
+const WIDEST: usize = font::WIDTH * MOST_SCALE;
+
 /// The first of the rows, of a character's 16, that the cursor covers.
 const CURSOR: usize = 14;
 
@@ -60,7 +65,7 @@ impl Framebuffer {
         };
         let (width, height) = (pixels.width as usize, pixels.height as usize);
         let (wide, high) = (COLUMNS * font::WIDTH, ROWS * font::HEIGHT);
-        let scale = (width / wide).min(height / high);
+        let scale = (width / wide).min(height / high).min(MOST_SCALE);
         let aligned = bytes != 4 || (pixels.address | u64::from(pixels.pitch)) & 3 == 0;
         let length = u64::from(pixels.pitch) * u64::from(pixels.height);
         let ends = pixels.address.checked_add(length).is_some();
@@ -77,30 +82,37 @@ impl Framebuffer {
             cells: [Cell::BLANK; CELLS],
             cursor: None,
         };
+        let blanks = [new.palette[0]; WIDEST];
         for y in 0..height {
-            for x in 0..width {
-                new.put(x, y, new.palette[0]);
+            for x in (0..width).step_by(WIDEST) {
+                new.put(x, y, &blanks[..WIDEST.min(width - x)]);
             }
         }
         Some(new)
     }
 
-    /// Sets the pixel at `x`, `y`, if it is on the screen.
-    #[inline]
-    fn put(&mut self, x: usize, y: usize, pixel: u32) {
-        if x >= self.pixels.width as usize || y >= self.pixels.height as usize {
+    /// Sets the pixels from `x`, `y` to the right, if all are on the screen.
+    fn put(&mut self, x: usize, y: usize, pixels: &[u32]) {
+        let end = x.saturating_add(pixels.len());
+        if end > self.pixels.width as usize || y >= self.pixels.height as usize {
             return;
         }
         let offset = y * self.pixels.pitch as usize + x * self.bytes;
         let place = (self.pixels.address as *mut u8).wrapping_add(offset);
-        // SAFETY: the pixel is on the screen, whose memory `new`'s caller vouches for; four bytes
-        // are written only where `new` found address and pitch to be multiples of four.
+        // SAFETY: the pixels are on the screen, whose memory `new`'s caller vouches for; words of
+        // four bytes are written only where `new` found address and pitch to be multiples of four.
         unsafe {
             if self.bytes == 4 {
-                place.cast::<u32>().write_volatile(pixel);
+                place
+                    .cast::<u32>()
+                    .copy_from_nonoverlapping(pixels.as_ptr(), pixels.len());
             } else {
-                for (index, byte) in pixel.to_le_bytes().into_iter().take(3).enumerate() {
-                    place.add(index).write_volatile(byte);
+                for (index, pixel) in pixels.iter().enumerate() {
+                    let [first, second, third, _] = pixel.to_le_bytes();
+                    place
+                        .add(3 * index)
+                        .cast::<[u8; 3]>()
+                        .write([first, second, third]);
                 }
             }
         }
@@ -118,18 +130,24 @@ impl Framebuffer {
         let scale = self.scale;
         let x = self.left + index % COLUMNS * font::WIDTH * scale;
         let y = self.top + index / COLUMNS * font::HEIGHT * scale;
+        let mut line = [0; WIDEST];
+        let pixels = &mut line[..font::WIDTH * scale];
+        let mut made_of = None;
         for (row, &bits) in font::rows(character).iter().enumerate() {
             let bits = if self.cursor == Some(index) && row >= CURSOR {
                 0xFF
             } else {
                 bits
             };
-            for down in 0..scale {
-                let y = y + row * scale + down;
-                for column in 0..font::WIDTH * scale {
-                    let on = bits << (column / scale) & 0x80 != 0;
-                    self.put(x + column, y, if on { ink } else { paper });
+            // A row is often like the one above.
+            if made_of.replace(bits) != Some(bits) {
+                for (column, wide) in pixels.chunks_exact_mut(scale).enumerate() {
+                    let on = bits << column & 0x80 != 0;
+                    wide.fill(if on { ink } else { paper });
                 }
+            }
+            for down in 0..scale {
+                self.put(x, y + row * scale + down, pixels);
             }
         }
     }
