@@ -125,6 +125,7 @@ mod agreement {
             words::Device::Lapic => DeviceSet::LAPIC,
             words::Device::Ioapic => DeviceSet::IOAPIC,
             words::Device::Pvclock => DeviceSet::PVCLOCK,
+            words::Device::Mouse => DeviceSet::MOUSE,
         };
         let sets = words::Device::ALL.iter().map(|device| vec![*device]);
         for set in sets.chain([Vec::new(), words::Device::ALL.to_vec()]) {

@@ -78,11 +78,12 @@ words! {
         Pic "pic" "the pair of 8259A interrupt controllers";
         Pit "pit" "the 8254 timer, and port 61h";
         Uart "uart" "a 16550A at 3F8h, on the serial console";
-        Keyboard "keyboard" "the i8042 with a PS/2 keyboard";
+        Keyboard "keyboard" "a PS/2 keyboard, and the i8042";
         Vga "vga" "VGA text mode";
         Rtc "rtc" "the MC146818 clock and CMOS memory";
         Lapic "lapic" "the local APIC of the CPU, with its timer; not by default";
         Ioapic "ioapic" "an I/O APIC beside the local one; not by default";
+        Mouse "mouse" "a PS/2 mouse on the i8042's second port, which nobody moves; not by default";
         Pvclock "pvclock" "KVM's paravirtual clock, which tells a kernel the rate of its TSC; not by default";
     }
 

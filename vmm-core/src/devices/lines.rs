@@ -22,6 +22,8 @@ pub mod line {
     pub const RTC: u8 = 8;
     /// ACPI's system control interrupt.
     pub const POWER: u8 = 9;
+    /// The mouse.
+    pub const MOUSE: u8 = 12;
 }
 
 /// The I/O APIC's pin of a line; the cascade has none.
@@ -63,8 +65,9 @@ impl Devices {
 
     #[inline]
     pub(super) fn follow_keyboard(&mut self) {
-        let high = self.keyboard.irq();
-        self.set_line(line::KEYBOARD, high);
+        let (keyboard, mouse) = (self.keyboard.irq(), self.keyboard.mouse_irq());
+        self.set_line(line::KEYBOARD, keyboard);
+        self.set_line(line::MOUSE, mouse);
     }
 
     #[inline]

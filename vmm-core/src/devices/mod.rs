@@ -46,7 +46,7 @@ bitflags::bitflags! {
         const PIT = 1 << 1;
         /// 16550A, COM1.
         const UART = 1 << 2;
-        /// 8042 with a keyboard.
+        /// A keyboard, and the 8042 that it is on.
         const KEYBOARD = 1 << 3;
         /// VGA text mode registers.
         const VGA = 1 << 4;
@@ -58,6 +58,8 @@ bitflags::bitflags! {
         const IOAPIC = 1 << 7;
         /// KVM's paravirtual clock, which is no device behind ports or memory.
         const PVCLOCK = 1 << 8;
+        /// A mouse, and the 8042 that it is on.
+        const MOUSE = 1 << 9;
     }
 }
 
@@ -69,6 +71,8 @@ impl DeviceSet {
         .union(DeviceSet::KEYBOARD)
         .union(DeviceSet::VGA)
         .union(DeviceSet::RTC);
+    /// What is on the keyboard controller, which is there if one of them is.
+    pub const ON_I8042: DeviceSet = DeviceSet::KEYBOARD.union(DeviceSet::MOUSE);
 }
 
 /// What a write does beyond the device that took it.
@@ -148,7 +152,10 @@ impl Devices {
             pic: Pic::new(),
             pit: Pit::new(),
             uart: Uart::new(),
-            keyboard: I8042::new(),
+            keyboard: I8042::new(
+                set.contains(DeviceSet::KEYBOARD),
+                set.contains(DeviceSet::MOUSE),
+            ),
             rtc: Rtc::new(memory_bytes, wall),
             vga: Vga::new(),
             power: Power::new(),
@@ -178,9 +185,10 @@ impl Devices {
         let (device, owner) = match port {
             0x40..=0x43 | 0x61 => (DeviceSet::PIT, Owner::Pit),
             0x3f8..=0x3ff => (DeviceSet::UART, Owner::Uart),
-            0x60 => (DeviceSet::KEYBOARD, Owner::Keyboard),
             // Without a keyboard controller its reset command remains.
-            0x64 if self.set.contains(DeviceSet::KEYBOARD) => return Some(Owner::Keyboard),
+            0x60 | 0x64 if self.set.intersects(DeviceSet::ON_I8042) => {
+                return Some(Owner::Keyboard);
+            }
             0x70 | 0x71 => (DeviceSet::RTC, Owner::Rtc),
             0x3c0..=0x3ca | 0x3cc | 0x3ce | 0x3cf | 0x3d4 | 0x3d5 | 0x3da => {
                 (DeviceSet::VGA, Owner::Vga)
@@ -300,6 +308,7 @@ impl Devices {
         let value = self.keyboard.read_data();
         // The line falls with the read, so that the next byte is an edge of its own.
         self.set_line(line::KEYBOARD, false);
+        self.set_line(line::MOUSE, false);
         self.follow_keyboard();
         value
     }
@@ -336,7 +345,7 @@ impl Devices {
     pub fn press_power_button(&mut self) -> bool {
         self.power.press();
         self.follow_power();
-        self.power.irq() && self.set.contains(DeviceSet::PIC)
+        self.power.irq() && self.set.intersects(DeviceSet::PIC | DeviceSet::IOAPIC)
     }
 
     /// A byte from outside for the UART. False if it does not fit now: try again later.
@@ -352,9 +361,6 @@ impl Devices {
     /// A byte from the physical keyboard, in scan code set 1. False if there is no room now:
     /// try again later.
     pub fn key(&mut self, set1: u8) -> bool {
-        if !self.set.contains(DeviceSet::KEYBOARD) {
-            return true;
-        }
         let taken = self.keyboard.key(set1);
         self.follow_keyboard();
         taken

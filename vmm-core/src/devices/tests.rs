@@ -53,7 +53,7 @@ fn serve(devices: &mut Devices) -> u8 {
 
 #[test]
 fn a_vm_has_the_ports_of_its_devices_and_no_others() {
-    let table: [(DeviceSet, &[u16]); 6] = [
+    let table: [(DeviceSet, &[u16]); 7] = [
         (DeviceSet::PIC, &[0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1]),
         (DeviceSet::PIT, &[0x40, 0x41, 0x42, 0x43, 0x61]),
         (
@@ -61,6 +61,7 @@ fn a_vm_has_the_ports_of_its_devices_and_no_others() {
             &[0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc, 0x3fd, 0x3fe, 0x3ff],
         ),
         (DeviceSet::KEYBOARD, &[0x60, 0x64]),
+        (DeviceSet::MOUSE, &[0x60, 0x64]),
         (DeviceSet::RTC, &[0x70, 0x71]),
         (
             DeviceSet::VGA,
@@ -407,8 +408,12 @@ fn the_power_button_reaches_a_guest_that_listens() {
     }
     assert!(devices.press_power_button());
     assert_eq!(devices.acknowledge(), 0x29);
-    let without = DeviceSet::all().difference(DeviceSet::PIC);
-    let mut devices = Devices::new(without, 1 << 20, UnixTime(0));
-    let _ = devices.write(0x603, 1, || now);
-    assert!(!devices.press_power_button());
+    for (controller, is_heard) in [
+        (DeviceSet::LAPIC | DeviceSet::IOAPIC, true),
+        (DeviceSet::LAPIC, false),
+    ] {
+        let mut devices = Devices::new(controller, 1 << 20, UnixTime(0));
+        let _ = devices.write(0x603, 1, || now);
+        assert_eq!(devices.press_power_button(), is_heard, "{controller:?}");
+    }
 }

@@ -1,8 +1,15 @@
 //! Sections are those of IBM's PS/2 Technical Reference: "Keyboard/Auxiliary Device Controller"
 //! and "Keyboard".
 
+mod mouse;
+
 use super::*;
 use proptest::prelude::*;
+
+/// The controller with a keyboard on its first port and nothing on the other.
+fn keyboard_alone() -> I8042 {
+    I8042::new(true, false)
+}
 
 /// Everything in the output buffer and behind it.
 fn drain(controller: &mut I8042) -> Vec<u8> {
@@ -42,6 +49,7 @@ fn controller_commands_answer() {
     for (number, answer) in [
         (0x20, &[0x65][..]),
         (0x3f, &[0x00]),
+        (0xa4, &[0xf1]),
         (0xa7, &[]),
         (0xa8, &[]),
         (0xa9, &[0x01]),
@@ -51,9 +59,10 @@ fn controller_commands_answer() {
         (0xae, &[]),
         (0xc0, &[0x80]),
         (0xd0, &[0xc3]),
+        (0xe0, &[0x01]),
         (0xff, &[]),
     ] {
-        let mut controller = I8042::new();
+        let mut controller = keyboard_alone();
         assert_eq!(command(&mut controller, number), answer, "{number:#x}");
     }
 }
@@ -61,7 +70,7 @@ fn controller_commands_answer() {
 /// "Status Register": who wrote last, and the system flag.
 #[test]
 fn the_status_tells_what_was_written_last() {
-    let mut controller = I8042::new();
+    let mut controller = keyboard_alone();
     assert_eq!(controller.read_status(), status::UNLOCKED | status::SYSTEM);
     command(&mut controller, 0xae);
     assert_eq!(controller.read_status() & status::COMMAND, status::COMMAND);
@@ -74,7 +83,7 @@ fn the_status_tells_what_was_written_last() {
 /// "Controller Command Byte": reads back, and without a mouse its disable bit is stuck.
 #[test]
 fn the_command_byte_reads_back_with_the_mouse_off() {
-    let mut controller = I8042::new();
+    let mut controller = keyboard_alone();
     configure(&mut controller, 0x45);
     assert_eq!(command(&mut controller, 0x20), [0x65]);
     command(&mut controller, 0xa8);
@@ -89,7 +98,7 @@ fn the_command_byte_reads_back_with_the_mouse_off() {
 /// "Controller Commands", D2h, D3h and D4h: echoes come back, a mouse does not.
 #[test]
 fn echoes_come_back_and_the_absent_mouse_times_out() {
-    let mut controller = I8042::new();
+    let mut controller = keyboard_alone();
     for echo in [0xd2, 0xd3] {
         command(&mut controller, echo);
         assert_eq!(data(&mut controller, 0x5a), [0x5a]);
@@ -106,10 +115,10 @@ fn echoes_come_back_and_the_absent_mouse_times_out() {
 #[test]
 fn a_low_reset_line_resets() {
     for value in 0xf0..=0xff {
-        let reset = I8042::new().write_command(value);
+        let reset = keyboard_alone().write_command(value);
         assert_eq!(reset, value & 1 == 0, "{value:#x}");
     }
-    let mut controller = I8042::new();
+    let mut controller = keyboard_alone();
     command(&mut controller, 0xd1);
     assert!(!controller.write_data(0xdf));
     assert_eq!(command(&mut controller, 0xd0), [0xcf]);
@@ -137,7 +146,7 @@ fn keyboard_commands_answer() {
         (&[0x00], &[0xfe]),
         (&[0xed, 0xf4], &[0xfa, 0xfa]),
     ] {
-        let mut controller = I8042::new();
+        let mut controller = keyboard_alone();
         configure(&mut controller, 0x04);
         let mut answers = Vec::new();
         for byte in bytes {
@@ -149,7 +158,7 @@ fn keyboard_commands_answer() {
 
 #[test]
 fn the_lights_are_those_last_set() {
-    let mut controller = I8042::new();
+    let mut controller = keyboard_alone();
     data(&mut controller, 0xed);
     data(&mut controller, 0x07);
     assert_eq!(controller.leds(), 7);
@@ -161,7 +170,7 @@ fn the_lights_are_those_last_set() {
 /// "Scan Code Translation": answers are translated too.
 #[test]
 fn translation_applies_to_answers() {
-    let mut controller = I8042::new();
+    let mut controller = keyboard_alone();
     assert_eq!(data(&mut controller, 0xf2), [0xfa, 0xab, 0x41]);
     data(&mut controller, 0xf0);
     assert_eq!(data(&mut controller, 0x00), [0xfa, 0x41]);
@@ -182,7 +191,7 @@ fn keys_come_in_the_set_the_guest_chose() {
         let (first, second) = keys.split_at(6);
         [type_keys(controller, first), type_keys(controller, second)].concat()
     };
-    let mut controller = I8042::new();
+    let mut controller = keyboard_alone();
     assert_eq!(by_half(&mut controller), keys, "translated set 2");
     configure(&mut controller, 0x05);
     assert_eq!(by_half(&mut controller), set_2, "set 2");
@@ -196,7 +205,7 @@ fn keys_come_in_the_set_the_guest_chose() {
 /// "Keyboard Commands", F4h and F5h.
 #[test]
 fn a_disabled_keyboard_sends_nothing() {
-    let mut controller = I8042::new();
+    let mut controller = keyboard_alone();
     data(&mut controller, 0xf5);
     assert_eq!(type_keys(&mut controller, &[0x1e]), []);
     data(&mut controller, 0xf4);
@@ -206,7 +215,7 @@ fn a_disabled_keyboard_sends_nothing() {
 /// "Controller Command Byte", bit 4: the keyboard's line is held, and its keys wait.
 #[test]
 fn a_disabled_interface_keeps_keys_waiting() {
-    let mut controller = I8042::new();
+    let mut controller = keyboard_alone();
     command(&mut controller, 0xad);
     assert_eq!(type_keys(&mut controller, &[0x1e]), []);
     assert_eq!(command(&mut controller, 0xae), [0x1e]);
@@ -222,7 +231,7 @@ fn a_disabled_interface_keeps_keys_waiting() {
 /// "Controller Command Byte", bit 0: the line follows the output buffer.
 #[test]
 fn line_1_says_that_a_byte_waits() {
-    let mut controller = I8042::new();
+    let mut controller = keyboard_alone();
     assert!(!controller.irq());
     controller.key(0x1e);
     assert!(controller.irq());
@@ -236,7 +245,7 @@ fn line_1_says_that_a_byte_waits() {
 
 #[test]
 fn an_empty_buffer_repeats_the_last_byte() {
-    let mut controller = I8042::new();
+    let mut controller = keyboard_alone();
     controller.key(0x1e);
     assert_eq!(controller.read_data(), 0x1e);
     assert_eq!(controller.read_data(), 0x1e);
@@ -244,7 +253,7 @@ fn an_empty_buffer_repeats_the_last_byte() {
 
 #[test]
 fn an_answer_overtakes_keys_but_not_the_byte_in_the_buffer() {
-    let mut controller = I8042::new();
+    let mut controller = keyboard_alone();
     controller.key(0x1e);
     controller.key(0x1f);
     assert_eq!(command(&mut controller, 0xaa), [0x1e, 0x55, 0x1f]);
@@ -252,7 +261,7 @@ fn an_answer_overtakes_keys_but_not_the_byte_in_the_buffer() {
 
 #[test]
 fn a_full_keyboard_refuses_keys_until_they_are_read() {
-    let mut controller = I8042::new();
+    let mut controller = keyboard_alone();
     let typed = (1..100).take_while(|key| controller.key(*key)).count();
     assert!((15..=16).contains(&typed), "{typed}");
     let expected: Vec<u8> = (1..=typed as u8).collect();
@@ -263,7 +272,7 @@ fn a_full_keyboard_refuses_keys_until_they_are_read() {
 /// "Controller Commands": a command cancels the one that waits for its data.
 #[test]
 fn a_command_cancels_the_one_before() {
-    let mut controller = I8042::new();
+    let mut controller = keyboard_alone();
     command(&mut controller, 0x60);
     command(&mut controller, 0xae);
     assert_eq!(data(&mut controller, 0xee), [0xee], "to the keyboard");
@@ -279,7 +288,7 @@ fn keys_typed_before_a_new_start_are_forgotten() {
         (0xf6, &[0xfa]),
         (0xff, &[0xfa, 0xaa]),
     ] {
-        let mut controller = I8042::new();
+        let mut controller = keyboard_alone();
         command(&mut controller, 0xad);
         type_keys(&mut controller, &[0x1e, 0x9e]);
         assert_eq!(data(&mut controller, start), answer, "{start:#x}");
@@ -296,7 +305,7 @@ proptest! {
             // 60h and 61h released would be the prefixes E0h and E1h: no keyboard has these keys.
             .filter(|code| !matches!(code, 0x60 | 0x61 | 0xe0 | 0xe1))
             .collect();
-        let mut controller = I8042::new();
+        let mut controller = keyboard_alone();
         let mut got = Vec::new();
         for code in &codes {
             while !controller.key(*code) {

@@ -170,14 +170,14 @@ fn fixed(devices: DeviceSet) -> Table {
     table.put(&1001u16.to_le_bytes());
     table.pad(109);
     let when = |device: DeviceSet, flag: u16, other: u16| {
-        if devices.contains(device) {
+        if devices.intersects(device) {
             flag
         } else {
             other
         }
     };
     let architecture = LEGACY
-        | when(DeviceSet::KEYBOARD, I8042, 0)
+        | when(DeviceSet::ON_I8042, I8042, 0)
         | when(DeviceSet::VGA, 0, NO_VGA)
         | when(DeviceSet::RTC, 0, NO_CLOCK);
     table.put(&architecture.to_le_bytes());
