@@ -42,7 +42,8 @@ pub(super) struct Guest {
     /// When the first of what it has not had a turn for was typed: the TSC.
     typed_at: Option<u64>,
     keys: Deque<u8, 64>,
-    typed: Deque<u8, 256>,
+    /// As much as a terminal's line, so that a page can be pasted.
+    typed: Deque<u8, 4096>,
 }
 
 /// What a vCPU has in the CPU beside what VMRUN and the world switch carry, and the instance.
