@@ -215,7 +215,12 @@ impl Outcome {
     /// Fails unless the exit status is this; shows everything if so.
     #[track_caller]
     pub fn ends_with(self, status: i32) -> Outcome {
-        assert_eq!(self.status, Some(status), "{}", self.shown());
+        assert!(
+            self.status == Some(status),
+            "status {:?}, not {status}\n{}",
+            self.status,
+            self.shown()
+        );
         self
     }
 
@@ -246,11 +251,12 @@ impl Outcome {
             .collect()
     }
 
+    /// What the program said of itself first: whoever shortens a long log keeps its beginning.
     fn shown(&self) -> String {
         format!(
-            "--- output\n{}\n--- talk\n{}",
-            self.lines.join("\n"),
-            self.talk
+            "--- talk\n{}\n--- output\n{}",
+            self.talk,
+            self.lines.join("\n")
         )
     }
 }

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
 use iced_x86::IcedError;
-use iced_x86::code_asm::{CodeAssembler, al, dx, edi, esi};
+use iced_x86::code_asm::{CodeAssembler, al, dx, ebp, ecx, edi, esi};
 
 use crate::harness::{Boot, trials};
 use crate::in_a_vm::{POLICY, vm};
@@ -19,6 +19,7 @@ trials![
     a_vm_that_never_ends_its_interrupts_blocks_no_other,
     a_line_that_nobody_owns_interrupts_nobody,
     a_non_maskable_interrupt_is_told_and_survived_with_the_guests_tr_loaded,
+    an_interrupt_comes_once_however_long_its_handler_takes,
 ];
 
 /// A serial port of QEMU's, at a port that no device of the VMM has.
@@ -242,4 +243,42 @@ fn a_non_maskable_interrupt_is_told_and_survived_with_the_guests_tr_loaded() {
         .expect("the rest of the output");
     let status = run.wait().expect("an end");
     assert_eq!(status.code(), Some(0), "{heard}{rest}");
+}
+
+/// Each of three handlers takes longer than it is until the VMM's timer expires, with counted
+/// instructions, in which QEMU would deliver the interrupt again.
+fn an_interrupt_comes_once_however_long_its_handler_takes() {
+    const TIMER: u32 = 0;
+    let kernel = tiny_guest(|a| {
+        on_interrupt(a, TIMER, |a| {
+            let (mut alone, mut spin, mut more) =
+                (a.create_label(), a.create_label(), a.create_label());
+            a.test(ebp, ebp)?;
+            a.jz(alone)?;
+            complain(a)?;
+            a.set_label(&mut alone)?;
+            a.inc(ebp)?;
+            a.mov(ecx, 30_000_000)?;
+            a.set_label(&mut spin)?;
+            a.dec(ecx)?;
+            a.jnz(spin)?;
+            a.dec(ebp)?;
+            end_interrupt(a, TIMER)?;
+            a.dec(edi)?;
+            a.jnz(more)?;
+            power_off(a)?;
+            a.set_label(&mut more)?;
+            a.iretd()
+        })?;
+        a.xor(ebp, ebp)?;
+        a.mov(edi, 3)?;
+        wait(a)
+    });
+    for rest in [EXIT_PORT.into(), format!("npt = false\n{EXIT_PORT}")] {
+        Boot::policy(&POLICY.replace("#REST", &rest))
+            .kernel(&kernel)
+            .arg("--icount")
+            .run()
+            .ends_with(0);
+    }
 }

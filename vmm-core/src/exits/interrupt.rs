@@ -3,8 +3,13 @@
 //! V_INTR_MASKING is on, so physical interrupts stop the guest whatever its IF says and
 //! belong to the host. The guest's interrupts come from its virtual PIC, by EVENTINJ. While
 //! it cannot take one, the virtual-interrupt mechanism serves as a bell (APM 15.21).
+//!
+//! QUIRK: QEMU 7.2 does not forget what it has injected by EVENTINJ until its next exception,
+//! interrupt or #VMEXIT. If its loop pauses before that, for a timer or its monitor, it delivers
+//! the interrupt once more, whatever the guest's IF says. There the interrupt itself goes by V_IRQ,
+//! which VMRUN has the guest take first of all.
 
-use intercepts::{Event, ExitCode};
+use intercepts::ExitCode;
 
 use super::Outcome;
 use crate::vm::{Vcpu, Vm};
@@ -35,6 +40,9 @@ pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
 #[inline(never)]
 pub fn offer(vcpu: &mut Vcpu, vm: &mut Vm) {
     vm.devices.set_cr8(vcpu.cr8());
+    if vcpu.interrupt_under_way().is_some() {
+        return;
+    }
     // An instruction that is stepped over comes first; its end offers again.
     if !vm.devices.interrupt_pending() || vcpu.step.is_some() {
         if let Some(class) = vm.devices.held_back_by_cr8() {
@@ -44,12 +52,15 @@ pub fn offer(vcpu: &mut Vcpu, vm: &mut Vm) {
     }
     if vcpu.can_take_interrupt() {
         let vector = vm.devices.acknowledge();
-        vcpu.inject(Event::interrupt(vector));
+        vcpu.inject_interrupt(vector);
         if !vm.devices.interrupt_pending() {
             return;
         }
     }
-    if vcpu.in_shadow() {
+    if vcpu.interrupt_under_way().is_some() {
+        // The bell is taken.
+        vm.retry_soon = true;
+    } else if vcpu.in_shadow() {
         // QUIRK: QEMU 7.2 forgets the shadow on VMRUN, so the bell would ring between STI
         // and HLT and the wake-up would be lost. Try again after the next instruction.
         vm.retry_soon = true;

@@ -42,7 +42,7 @@ pub mod watch;
 pub mod when;
 pub mod write_trap;
 
-use intercepts::{Event, EventKind, ExitCode, Finish, by_code, slot, vmcb};
+use intercepts::{EventKind, ExitCode, Finish, by_code, slot, vmcb};
 
 use crate::journal;
 use crate::vm::{Instance, Vcpu, Vm};
@@ -90,15 +90,16 @@ fn handle<const COUNTED: bool>(instance: &mut Instance) -> Outcome {
 fn redeliver<const COUNTED: bool>(instance: &mut Instance) -> Outcome {
     let vcpu = &mut instance.vcpu;
     let event = vcpu.control().exit_int_info;
-    // QUIRK: QEMU 7.2 records an interrupted external interrupt as an exception; vectors
-    // from 32 on cannot be exceptions, and injecting them as such is refused.
-    let event = match event.kind() {
-        Some(EventKind::Exception) if event.vector() > 31 => Event::interrupt(event.vector()),
-        _ => event,
-    };
-    // A software interrupt's RIP still points at INTn: the guest executes it again.
-    if event.kind() != Some(EventKind::Software) {
-        vcpu.inject(event);
+    let vector = event.vector();
+    match event.kind() {
+        Some(EventKind::Interrupt) => vcpu.inject_interrupt(vector),
+        // QUIRK: QEMU 7.2 records an interrupt as an exception.
+        Some(EventKind::Exception) if vector > 31 || vcpu.interrupt_under_way() == Some(vector) => {
+            vcpu.inject_interrupt(vector);
+        }
+        // A software interrupt's RIP still points at INTn: the guest executes it again.
+        Some(EventKind::Software) => {}
+        _ => vcpu.inject(event),
     }
     handle::<COUNTED>(instance)
 }

@@ -21,6 +21,7 @@ mod tlb;
 mod waiting;
 
 use intercepts::vmcb::control::{shadow, vintr};
+use intercepts::vmcb::{intercepts, set_intercept};
 use intercepts::{Event, ExitCode};
 
 use super::*;

@@ -52,6 +52,8 @@ pub struct Birth {
     pub flush_by_asid: bool,
     /// The CPU has clean bits.
     pub clean_bits: bool,
+    /// Its interrupts go by V_IRQ.
+    pub interrupts_by_v_irq: bool,
     /// Its exits are counted.
     pub is_counted: bool,
     /// Ticks of the TSC in a second.
@@ -159,7 +161,7 @@ impl fmt::Display for Birth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "born {:x} {:x} {:x} {:x} {:x} {:x} {:x}",
+            "born {:x} {:x} {:x} {:x} {:x} {:x} {:x} {:x}",
             u8::from(self.nrip),
             u8::from(self.decode_assists),
             u8::from(self.flush_by_asid),
@@ -167,6 +169,7 @@ impl fmt::Display for Birth {
             self.tsc_hz,
             self.wall.0,
             u8::from(self.is_counted),
+            u8::from(self.interrupts_by_v_irq),
         )
     }
 }
@@ -174,17 +177,18 @@ impl fmt::Display for Birth {
 impl Birth {
     /// What these words of a journal say; `None`: no birth.
     pub fn read(text: &str) -> Option<Birth> {
-        let mut numbers = [0; 7];
+        let mut numbers = [0; 8];
         let mut words = text.strip_prefix("born ")?.split(' ');
         for number in &mut numbers {
             *number = u64::from_str_radix(words.next()?, 16).ok()?;
         }
-        let [nrip, assists, flush, clean, tsc_hz, wall, counted] = numbers;
+        let [nrip, assists, flush, clean, tsc_hz, wall, counted, v_irq] = numbers;
         words.next().is_none().then_some(Birth {
             nrip: nrip != 0,
             decode_assists: assists != 0,
             flush_by_asid: flush != 0,
             clean_bits: clean != 0,
+            interrupts_by_v_irq: v_irq != 0,
             is_counted: counted != 0,
             tsc_hz,
             wall: UnixTime(wall),
@@ -226,6 +230,7 @@ mod tests {
                 decode_assists: !flag,
                 flush_by_asid: !flag,
                 clean_bits: flag,
+                interrupts_by_v_irq: !flag,
                 is_counted: !flag,
                 tsc_hz: a,
                 wall: UnixTime(b),

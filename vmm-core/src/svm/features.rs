@@ -24,6 +24,8 @@ pub struct Svm {
     pub clean_bits: bool,
     /// The CPU tells of the instruction that it intercepts, and where the next one is.
     pub decode_assists: bool,
+    /// QUIRK: an interrupt that goes by EVENTINJ may be delivered twice, as in QEMU 7.2.
+    pub injects_twice: bool,
 }
 
 impl Svm {
@@ -103,7 +105,17 @@ pub fn detect(cpuid: impl Fn(u32) -> Leaf, vm_cr: impl FnOnce() -> u64) -> Resul
         flush_by_asid: has(&cpuid, Feature::FLUSH_BY_ASID),
         clean_bits: has(&cpuid, Feature::VMCB_CLEAN),
         decode_assists: has(&cpuid, Feature::DECODE_ASSISTS) && has(&cpuid, Feature::NRIP),
+        injects_twice: is_tcg(&cpuid),
     })
+}
+
+/// Whether the CPU is one of those that QEMU emulates itself, and says so.
+fn is_tcg(cpuid: impl Fn(u32) -> Leaf) -> bool {
+    const HYPERVISOR: u32 = 1 << 31;
+    const NAME: [u8; 12] = *b"TCGTCGTCGTCG";
+    let [.., features, _] = cpuid(1);
+    let [_, name @ ..] = cpuid(0x4000_0000);
+    features & HYPERVISOR != 0 && name.map(u32::to_le_bytes).as_flattened() == NAME
 }
 
 /// Whether CPUID announces `feature`; a leaf beyond the largest counts as zero.
@@ -172,6 +184,7 @@ mod tests {
                 flush_by_asid: false,
                 clean_bits: true,
                 decode_assists: false,
+                injects_twice: false,
             })
         );
         for (features, told) in [(1 << 7, false), (1 << 7 | 1 << 3, true)] {
@@ -229,5 +242,22 @@ mod tests {
         };
         assert!(!has(old, Feature::NPT));
         assert!(has(old, Feature::SVM));
+    }
+
+    #[test]
+    fn a_cpu_of_qemus_own_is_known_by_its_name() {
+        let [b, c, d] = [*b"TCGT", *b"CGTC", *b"GTCG"].map(u32::from_le_bytes);
+        for (hypervisor, name, expected) in [
+            (1 << 31, [b, c, d], true),
+            (0, [b, c, d], false),
+            (1 << 31, [b, c, 0], false),
+        ] {
+            let cpu = |leaf| match leaf {
+                1 => [0, 0, hypervisor, 0],
+                0x4000_0000 => [0, name[0], name[1], name[2]],
+                _ => [0; 4],
+            };
+            assert_eq!(is_tcg(cpu), expected);
+        }
     }
 }

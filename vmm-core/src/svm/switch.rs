@@ -16,7 +16,9 @@ use crate::exits::watch::detailed;
 use crate::vm::stats::{Books, Stats, Tape};
 use crate::vm::vcpu::{CLEAN, CLEAN_OFFSET, Gprs};
 use crate::vm::{Instance, Vcpu, Vm};
+use intercepts::vmcb::control::vintr;
 use intercepts::vmcb::{Control, Save, Vmcb};
+use intercepts::{EXITS, ExitCode, Intercept};
 use ledger::{Entry, Time, Total};
 
 const _: () = assert!(
@@ -45,6 +47,18 @@ macro_rules! save {
         Vcpu::VMCB + offset_of!(Vmcb, save) + offset_of!(Save, $field)
     };
 }
+
+/// The bit of 00Ch that has V_IRQ end in an exit.
+const VINTR_INTERCEPT: u32 = {
+    let mut row = 0;
+    while EXITS[row].code as u64 != ExitCode::Vintr as u64 {
+        row += 1;
+    }
+    match EXITS[row].intercept {
+        Intercept::Bit { bit, .. } => 1 << bit,
+        _ => panic!("VINTR has a bit"),
+    }
+};
 
 const STATS: usize = offset_of!(Instance, vm) + offset_of!(Vm, stats);
 const TAPE: usize = STATS + offset_of!(Stats, tape);
@@ -77,6 +91,10 @@ global_asm!(
     info1 = const control!(exit_info1),
     info2 = const control!(exit_info2),
     event_injection = const control!(event_injection),
+    vintr = const control!(vintr),
+    v_irq = const vintr::V_IRQ,
+    misc1 = const control!(intercept_misc1),
+    vintr_intercept = const VINTR_INTERCEPT,
     save_rip = const save!(rip),
     save_rax = const save!(rax),
     next = const TAPE + offset_of!(Tape, next),

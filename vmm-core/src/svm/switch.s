@@ -97,6 +97,9 @@
     mov [r12 + {answer} + 5], bpl
     mov [r12 + {answer} + 6], r13w
     mov rsi, [rcx + {event_injection}]
+    test dword ptr [rcx + {vintr}], {v_irq}
+    jnz 12f
+13:
     mov [r12 + {event}], rsi
     add r12, {entry_bytes}
     cmp r12, [rcx + {end}]
@@ -159,6 +162,12 @@
 8:
     mov ebp, 1                      # the VMM wants to look
     jmp 9b
+12:
+    test dword ptr [rcx + {misc1}], {vintr_intercept}
+    jnz 13b                         # a bell
+    movzx esi, byte ptr [rcx + {vintr} + 4]
+    bts esi, 31                     # as EVENTINJ would have it
+    jmp 13b
 .endif
 .size \name, . - \name
 .endm

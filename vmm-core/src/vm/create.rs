@@ -105,6 +105,7 @@ pub fn create(
         decode_assists: around.svm.decode_assists,
         flush_by_asid: around.svm.flush_by_asid && policy.tlb != TlbFlush::All,
         clean_bits: around.svm.clean_bits,
+        interrupts_by_v_irq: around.svm.injects_twice,
         is_counted: around.books.totals.is_some(),
         tsc_hz: around.tsc.hz(),
         wall: around.wall,
@@ -216,6 +217,7 @@ pub fn born<'h>(
     instance.vcpu.has_clean_bits = birth.clean_bits;
     instance.vcpu.has_decode_assists = birth.decode_assists;
     instance.vcpu.flush_by_asid = birth.flush_by_asid;
+    instance.vcpu.interrupts_by_v_irq = birth.interrupts_by_v_irq;
     journal::birth_ends();
     instance
 }

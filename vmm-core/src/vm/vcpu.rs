@@ -5,12 +5,13 @@
 //! world switch (`svm::switch`) loads and stores them. APM 15.5.
 
 mod code;
+mod interrupt;
 
 use core::mem::offset_of;
 use intercepts::vmcb::registers::{dr6, rflags};
 
 use intercepts::Event;
-use intercepts::vmcb::control::{clean, shadow, tlb as tlb_control, vintr};
+use intercepts::vmcb::control::{clean, shadow, tlb as tlb_control};
 use intercepts::vmcb::{Control, Save, Vmcb};
 
 use crate::addr::Hpa;
@@ -58,9 +59,6 @@ pub const DR6_BREAKPOINTS: u64 = 0xf;
 /// DR6.BS: #DB by single-stepping.
 pub const DR6_BS: u64 = dr6::BS;
 
-/// The part of V_TPR that CR8 is.
-const CR8: u64 = 0xf;
-
 /// Descriptor attributes as the VMCB packs them.
 const ATTRIBUTE_L: u16 = 1 << 9;
 const ATTRIBUTE_DB: u16 = 1 << 10;
@@ -104,6 +102,8 @@ pub struct Vcpu {
     pub has_clean_bits: bool,
     /// Whether the CPU tells of the intercepted instruction.
     pub has_decode_assists: bool,
+    /// Whether interrupts go into the guest by V_IRQ, and not by EVENTINJ.
+    pub interrupts_by_v_irq: bool,
     /// The instruction that the guest is being stepped over, if it is.
     pub step: Option<Step>,
     /// The event whose delivery is watched, if one is.
@@ -137,6 +137,7 @@ impl Vcpu {
             flush_by_asid: false,
             has_clean_bits: false,
             has_decode_assists: false,
+            interrupts_by_v_irq: false,
             step: None,
             delivery: None,
             breakpoints_told: 0,
@@ -298,57 +299,5 @@ impl Vcpu {
     /// Queues #GP(0): the guest has no right to do this.
     pub fn inject_gp(&mut self) {
         self.inject(Event::exception_with_error(13, 0));
-    }
-
-    /// Whether the guest would take an interrupt before its next instruction.
-    #[inline(always)]
-    pub fn can_take_interrupt(&self) -> bool {
-        self.save().rflags & RFLAGS_IF != 0
-            && !self.in_shadow()
-            && !self.control().event_injection.is_valid()
-    }
-
-    /// Whether the guest is in an interrupt shadow (after STI, MOV SS, POP SS).
-    #[inline(always)]
-    pub fn in_shadow(&self) -> bool {
-        self.control().interrupt_shadow & shadow::INTERRUPT_SHADOW != 0
-    }
-
-    /// Asks for VMEXIT_VINTR as soon as the guest can take an interrupt. The virtual
-    /// interrupt is only a bell: it is never delivered.
-    #[inline]
-    pub fn ring_bell(&mut self) {
-        self.vmcb.control.clean &= !clean::TPR;
-        self.vmcb.control.vintr |= vintr::V_IRQ | vintr::V_INTR_PRIO | vintr::V_IGN_TPR;
-    }
-
-    /// The same, but only once CR8 is below `class`, 1 to 15.
-    pub fn ring_bell_above(&mut self, class: u8) {
-        self.vmcb.control.clean &= !clean::TPR;
-        let vintr = &mut self.vmcb.control.vintr;
-        *vintr &= !(vintr::V_INTR_PRIO | vintr::V_IGN_TPR);
-        *vintr |= vintr::V_IRQ | u64::from(class & 15) << vintr::V_INTR_PRIO.trailing_zeros();
-    }
-
-    /// CR8, the guest's task priority (APM 15.21.2).
-    #[inline]
-    pub fn cr8(&self) -> u8 {
-        (self.vmcb.control.vintr & CR8) as u8
-    }
-
-    /// Sets CR8, of which there are four bits.
-    pub fn set_cr8(&mut self, value: u8) {
-        if value != self.cr8() {
-            self.vmcb.control.clean &= !clean::TPR;
-            let vintr = &mut self.vmcb.control.vintr;
-            *vintr = *vintr & !vintr::V_TPR | u64::from(value) & CR8;
-        }
-    }
-
-    /// Takes back [`Vcpu::ring_bell`].
-    #[inline]
-    pub fn silence_bell(&mut self) {
-        self.vmcb.control.clean &= !clean::TPR;
-        self.vmcb.control.vintr &= !vintr::V_IRQ;
     }
 }

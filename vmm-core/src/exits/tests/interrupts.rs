@@ -72,3 +72,60 @@ fn an_x87_error_is_line_13() {
     interrupt::emulate(&mut vcpu, &mut vm);
     assert_eq!(vcpu.control().event_injection, Event::interrupt(0x2d));
 }
+
+/// A guest on a CPU that might deliver twice what EVENTINJ says, with line 1 raised.
+fn by_v_irq() -> Instance {
+    let mut instance = guest(&QUIET, &[]);
+    let Instance { vcpu, vm } = &mut instance;
+    vcpu.interrupts_by_v_irq = true;
+    set_intercept(vcpu.control_mut(), ExitCode::Vintr, true);
+    vcpu.save_mut().rflags |= RFLAGS_IF;
+    raise_line_1(vm);
+    interrupt::offer(vcpu, vm);
+    instance
+}
+
+/// QUIRK: QEMU 7.2 may deliver an interrupt of EVENTINJ again.
+#[test]
+fn an_interrupt_by_v_irq_is_taken_without_an_exit() {
+    let Instance { vcpu, vm } = by_v_irq();
+    assert!(!vcpu.control().event_injection.is_valid());
+    assert_eq!(vcpu.interrupt_under_way(), Some(0x21));
+    assert!(!intercepts(vcpu.vmcb(), ExitCode::Vintr));
+    assert!(!vm.devices.interrupt_pending());
+}
+
+#[test]
+fn what_is_under_way_stays_so_until_the_guest_has_taken_it() {
+    let Instance { mut vcpu, mut vm } = by_v_irq();
+    interrupt::offer(&mut vcpu, &mut vm);
+    assert_eq!(vcpu.interrupt_under_way(), Some(0x21));
+    assert!(!vcpu.can_take_interrupt());
+
+    // #VMEXIT writes back that the guest has taken it; the next one waits for the end of this.
+    vcpu.control_mut().vintr &= !vintr::V_IRQ;
+    vcpu.save_mut().rflags &= !RFLAGS_IF;
+    assert_eq!(vcpu.interrupt_under_way(), None);
+    vm.devices.pic.write(0x20, 0x20);
+    vm.devices.pulse(1);
+    interrupt::offer(&mut vcpu, &mut vm);
+    assert_ne!(vcpu.control().vintr & vintr::V_IRQ, 0);
+    assert!(intercepts(vcpu.vmcb(), ExitCode::Vintr), "the bell");
+    assert_eq!(vcpu.interrupt_under_way(), None);
+}
+
+/// QUIRK: QEMU 7.2 records an interrupted external interrupt as an exception.
+#[test]
+fn an_interrupt_by_v_irq_whose_delivery_was_interrupted_is_still_under_way() {
+    for vector in [0x21, 8] {
+        let mut instance = by_v_irq();
+        let Instance { vcpu, .. } = &mut instance;
+        vcpu.inject_interrupt(vector);
+        vcpu.control_mut().exit_code = ExitCode::Intr as u64;
+        vcpu.control_mut().exit_int_info = Event::exception(vector);
+        dispatch::<false>(&mut instance);
+        let vcpu = &instance.vcpu;
+        assert_eq!(vcpu.interrupt_under_way(), Some(vector));
+        assert!(!vcpu.control().event_injection.is_valid());
+    }
+}

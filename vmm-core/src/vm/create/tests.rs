@@ -72,6 +72,7 @@ fn start(
             flush_by_asid: true,
             clean_bits: false,
             decode_assists: false,
+            injects_twice: false,
             max_physical: 48,
         },
         tsc: Tsc::new(1_000_000_000).unwrap(),
