@@ -45,6 +45,7 @@ mod policies;
 mod refusals;
 mod register_browser;
 mod replaying;
+mod rules;
 mod screens;
 mod sessions;
 mod setting_up;
@@ -108,6 +109,7 @@ fn main() -> ExitCode {
         page_looks::slow_trials(),
         replaying::trials(),
         replaying::slow_trials(),
+        rules::trials(),
         sessions::trials(),
         setting_up::trials(),
         several_vms::trials(),

@@ -1,5 +1,6 @@
 //! The policies in `policies/`, each booted: it runs, and does what it is for. Those that boot
-//! other people's kernels are the business of `foreign`, those for Bochs of `beyond_qemu`.
+//! other people's kernels are the business of `foreign`, those for Bochs of `beyond_qemu`, and what takes a
+//! kernel of its own to see of `rules`.
 
 use std::path::PathBuf;
 
@@ -29,7 +30,7 @@ const fn promise(
 }
 
 const PROMISES: &[Promise] = &[
-    promise("anti-rdtsc", &[("demo", "rdtsc")], &[]),
+    promise("anti-rdtsc", &[("demo", "rdtsc")], &["VMEXIT_RDPMC"]),
     promise(
         "count-everything",
         &[("demo", "cr3.write"), ("demo", "pushf")],
@@ -49,7 +50,7 @@ const PROMISES: &[Promise] = &[
     promise(
         "fault-injection",
         &[("demo", "wbinvd"), ("demo", "rdpmc")],
-        &[],
+        &["WBINVD ... #GP(0)", "RDPMC ... #UD"],
     ),
     promise("first-thousand", &[], &[]),
     promise("halt-is-crash", &[], &["demo: power-off"]),
