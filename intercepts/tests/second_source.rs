@@ -78,6 +78,7 @@ fn offsets_sizes_and_directions_of_the_fields_agree_with_the_second_source() {
             let cpu = match field.flow {
                 Flow::Request => "r",
                 Flow::Answer => "w",
+                Flow::Found => "v",
                 Flow::Exchange => "rw",
                 Flow::Carried => "ls",
                 Flow::Software | Flow::Reserved => "-",
@@ -91,11 +92,16 @@ fn offsets_sizes_and_directions_of_the_fields_agree_with_the_second_source() {
 #[test]
 fn the_formats_of_fields_and_of_exit_information_agree_with_the_second_source() {
     let theirs: BTreeMap<String, String> = rows(include_str!("data/bits.csv"))
-        .map(|row| {
+        .flat_map(|row| {
             let [name, bits] = row[..] else {
                 panic!("{row:?}")
             };
-            (name.to_owned(), bits.to_owned())
+            // One row stands for the 16 registers of a kind.
+            let count = if name.contains('*') { 16 } else { 1 };
+            (0..count).map(move |number| {
+                let name = name.replace('*', &format!("{number}"));
+                (name, bits.to_owned())
+            })
         })
         .collect();
     let fields =
@@ -112,17 +118,66 @@ fn the_formats_of_fields_and_of_exit_information_agree_with_the_second_source() 
     let ours: BTreeMap<String, String> = fields
         .chain(infos)
         .filter(|(_, bits)| !bits.is_empty())
-        // Of the 64 registers the table has the first and the last; they are all alike.
-        .filter(|(name, _)| theirs.contains_key(name) || !is_register(name))
         .collect();
     assert_eq!(ours, theirs);
 }
 
-/// Whether this is the information of a control or debug register.
-fn is_register(name: &str) -> bool {
-    ["VMEXIT_CR", "VMEXIT_DR"]
-        .iter()
-        .any(|start| name.starts_with(start))
+/// What the values of bits stand for; the registers of DR7 and the attributes of the PAT are alike.
+#[test]
+fn the_choices_agree_with_the_second_source() {
+    let theirs: BTreeMap<(String, u64), &str> = rows(include_str!("data/choices.csv"))
+        .map(|row| {
+            let [name, value, word] = row[..] else {
+                panic!("{row:?}")
+            };
+            ((name.to_owned(), value.parse().expect("a value")), word)
+        })
+        .collect();
+    let fields = vmcb::fields().map(|field| (field.name.to_owned(), field.bits));
+    let infos = EXITS.iter().flat_map(|exit| {
+        let infos = info::info_bits(exit.code).into_iter().zip(1..);
+        infos.map(|(bits, number)| (format!("{}.{number}", exit.apm), bits))
+    });
+    let mut ours = BTreeMap::new();
+    for (name, bits) in fields.chain(infos) {
+        for row in bits {
+            let kind = row
+                .name
+                .trim_end_matches(|letter: char| letter.is_ascii_digit());
+            for (value, stands_for) in row.values {
+                ours.insert((format!("{name}.{kind}"), *value), *stands_for);
+            }
+        }
+    }
+    assert!(ours.keys().eq(theirs.keys()), "{ours:#?}");
+    for (choice, word) in theirs {
+        assert!(ours[&choice].contains(word), "{choice:?}: {word}");
+    }
+}
+
+/// Everything else of the save area is 0 after a reset.
+#[test]
+fn the_values_after_a_reset_agree_with_the_second_source() {
+    let theirs: Vec<(&str, u128)> = rows(include_str!("data/resets.csv"))
+        .map(|row| {
+            let [name, selector, attributes, limit, base] = row[..] else {
+                panic!("{row:?}")
+            };
+            let [selector, attributes, limit, base] =
+                [selector, attributes, limit, base].map(|digits| u128::from(hex(digits)));
+            (name, base << 64 | limit << 32 | attributes << 16 | selector)
+        })
+        .chain(rows(include_str!("data/registers.csv")).map(|row| {
+            let [name, value] = row[..] else {
+                panic!("{row:?}")
+            };
+            (name, hex(value).into())
+        }))
+        .collect();
+    let ours = vmcb::fields().filter(|field| field.reset != 0);
+    let theirs: BTreeMap<_, _> = theirs.into_iter().collect();
+    let ours: BTreeMap<_, _> = ours.map(|field| (field.name, field.reset)).collect();
+    assert_eq!(ours, theirs);
 }
 
 #[test]
@@ -150,19 +205,30 @@ fn the_msrs_of_svm_agree_with_the_second_source() {
 }
 
 #[test]
-fn the_features_of_svm_agree_with_the_second_source() {
-    let theirs: Vec<(u8, &str)> = rows(include_str!("data/features.csv"))
+fn the_features_agree_with_the_second_source() {
+    let theirs: BTreeMap<&str, (u64, Register, u8)> = rows(include_str!("data/features.csv"))
         .map(|row| {
-            let [bit, name] = row[..] else {
+            let [leaf, register, bit, name] = row[..] else {
                 panic!("{row:?}")
             };
-            (bit.parse().expect("a bit number"), name)
+            let register = match register {
+                "eax" => Register::Eax,
+                "ebx" => Register::Ebx,
+                "ecx" => Register::Ecx,
+                "edx" => Register::Edx,
+                other => panic!("{other} is no register"),
+            };
+            let bit = bit.parse().expect("a bit number");
+            (name, (hex(leaf), register, bit))
         })
         .collect();
-    let ours: Vec<_> = FEATURES
+    let ours: BTreeMap<_, _> = FEATURES
         .iter()
-        .filter(|feature| feature.leaf == 0x8000_000a && feature.register == Register::Edx)
-        .map(|feature| (feature.bit, feature.name))
+        .map(|feature| {
+            assert_eq!(feature.subleaf, 0, "{}", feature.name);
+            let place = (feature.leaf.into(), feature.register, feature.bit);
+            (feature.name, place)
+        })
         .collect();
     assert_eq!(ours, theirs);
 }

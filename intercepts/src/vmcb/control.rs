@@ -57,7 +57,7 @@ area! {
     0x122 reserved_122: [u8; 0x12], Reserved, "Reserved";
     0x134 update_irr: u32, Request, "Whether VMRUN takes REQUESTED_IRR", bits words::update_irr::BITS, needs SECURE_AVIC;
     0x138 allowed_sev_features: u64, Request, "The features that an encrypted guest may have", bits words::allowed_features::BITS, needs ALLOWED_SEV_FEATURES;
-    0x140 guest_sev_features: u64, Answer, "The features that an encrypted guest has, as VMRUN found them", bits words::sev_features::BITS, needs ALLOWED_SEV_FEATURES;
+    0x140 guest_sev_features: u64, Found, "The features that an encrypted guest has, as VMRUN found them", bits words::sev_features::BITS, needs ALLOWED_SEV_FEATURES;
     0x148 reserved_148: [u8; 8], Reserved, "Reserved";
     0x150 requested_irr: [u8; 0x20], Request, "REQUESTED_IRR: interrupts for a guest with a secure AVIC, a bit each", needs SECURE_AVIC;
     0x170 reserved_170: [u8; 0x270], Reserved, "Reserved";

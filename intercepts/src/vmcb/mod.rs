@@ -50,6 +50,8 @@ pub enum Flow {
     Request,
     /// #VMEXIT writes it and the VMM reads it.
     Answer,
+    /// VMRUN writes it and the VMM reads it.
+    Found,
     /// The VMM and #VMEXIT write it, and VMRUN reads it.
     Exchange,
     /// The VMM and VMSAVE write it, and VMLOAD reads it.
@@ -65,6 +67,7 @@ impl Flow {
             Flow::Reserved => "nobody",
             Flow::Request | Flow::Software => "VMM",
             Flow::Answer => "#VMEXIT",
+            Flow::Found => "VMRUN",
             Flow::Exchange => "VMM, #VMEXIT",
             Flow::Carried => "VMM, VMSAVE",
         }
@@ -75,7 +78,7 @@ impl Flow {
         match self {
             Flow::Reserved => "nobody",
             Flow::Request => "VMRUN",
-            Flow::Answer | Flow::Software => "VMM",
+            Flow::Answer | Flow::Found | Flow::Software => "VMM",
             Flow::Exchange => "VMRUN, VMM",
             Flow::Carried => "VMLOAD",
         }

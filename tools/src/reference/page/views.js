@@ -29,7 +29,7 @@ function facts(pairs) {
 }
 
 const flowClass = (field) =>
-  field.reserved ? "none" : { VMM: "request", "#VMEXIT": "answer", "VMM, #VMEXIT": "exchange", "VMM, VMSAVE": "carried" }[field.written_by] ?? "none";
+  field.reserved ? "none" : { VMM: "request", "#VMEXIT": "answer", VMRUN: "answer", "VMM, #VMEXIT": "exchange", "VMM, VMSAVE": "carried" }[field.written_by] ?? "none";
 
 // ---- the map -----------------------------------------------------------------------------
 
@@ -46,7 +46,7 @@ function fitting(name, width) {
 }
 
 function mapView() {
-  const legend = [["request", "the VMM writes"], ["answer", "#VMEXIT writes"], ["exchange", "both write"], ["carried", "VMSAVE writes"], ["none", "reserved"]];
+  const legend = [["request", "the VMM writes"], ["answer", "the CPU writes"], ["exchange", "both write"], ["carried", "VMSAVE writes"], ["none", "reserved"]];
   const marked = data.fields.map((field) => {
     const rects = [];
     for (let at = field.offset; at < field.offset + field.bytes; ) {
