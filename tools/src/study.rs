@@ -49,10 +49,16 @@ pub fn check(folder: &Path) -> Result<Vec<String>, String> {
     let mut wrong = Vec::new();
     for chapter in &chapters {
         let text = read(folder, chapter)?;
-        for link in links(&text) {
-            let file = link.split('#').next().unwrap_or_default();
-            let is_elsewhere = link.contains("://") || file.is_empty();
-            if !is_elsewhere && !folder.join(file).is_file() {
+        for link in links(&text).filter(|link| !link.contains("://")) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let leads_on = if file.is_empty() {
+                has_heading(&text, anchor)
+            } else if anchor.is_empty() {
+                folder.join(file).is_file()
+            } else {
+                read(folder, file).is_ok_and(|text| has_heading(&text, anchor))
+            };
+            if !leads_on {
                 wrong.push(format!("{chapter}: the link to {link} leads nowhere"));
             }
         }
@@ -150,6 +156,19 @@ fn read(folder: &Path, name: &str) -> Result<String, String> {
     fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))
 }
 
+/// Whether a chapter has a heading with this anchor, which is its words in lower case.
+fn has_heading(text: &str, anchor: &str) -> bool {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| line.trim_start_matches('#').trim().to_lowercase())
+        .map(|heading| {
+            let kept = |letter: &char| letter.is_alphanumeric() || " -_".contains(*letter);
+            let words: String = heading.chars().filter(kept).collect();
+            words.replace(' ', "-")
+        })
+        .any(|heading| heading == anchor)
+}
+
 fn table_name(line: &str) -> Option<&str> {
     line.strip_prefix(TABLE)?.strip_suffix(" -->")
 }
@@ -176,15 +195,17 @@ mod tests {
         put("SUMMARY.md", "[One](one.md)\n");
         put(
             "one.md",
-            "[two](two.md), ![a picture](img/a.svg), [out](https://example.org), [here](one.md#x)\n\
+            "# One, `two`\n[two](two.md), ![a picture](img/a.svg), [out](https://example.org#x)\n\
+             [here](one.md#one-two), [here too](#one-two), [nowhere](one.md#x), [nor](#y)\n\
              <!-- table: exits -->\n<!-- table: exit -->\n",
         );
         put("lost.md", "");
         let wrong = check(folder.path()).unwrap();
-        let [two, picture, table, lost] = &wrong[..] else {
+        let [two, picture, heading, here, table, lost] = &wrong[..] else {
             panic!("{wrong:?}");
         };
         assert!(two.contains("two.md") && picture.contains("img/a.svg"));
+        assert!(heading.contains("one.md#x") && here.contains("#y"));
         assert!(table.contains("`exit`") && lost.contains("lost.md"));
     }
 

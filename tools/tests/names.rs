@@ -77,17 +77,35 @@ fn every_name_in_the_prose_is_one_of_the_code() {
             .into_iter()
             .flat_map(|subject| subject.names),
     );
-    // Keys of vm.toml, words of Rust, and the handler that the README writes as an example.
+    // Keys of vm.toml, words of Rust, of QEMU and of batch systems, and the handler that the README
+    // writes as an example.
     let schema = read("vm.schema.json");
     let is_key = |word: &str| schema.contains(&format!("\"{word}\""));
-    known.extend(["no_std", "coarse_tsc"].map(str::to_owned));
+    let foreign = [
+        "no_std",
+        "coarse_tsc",
+        "update_docs",
+        "cpu_reset",
+        "guest_errors",
+        "slurm_array_task_id",
+        "slurm_array_task_count",
+        "slurm_cpus_per_task",
+        "job_completion_index",
+    ];
+    known.extend(foreign.map(str::to_owned));
 
-    let mut documents = vec![root().join("README.md"), root().join("docs/hardware.md")];
-    for entry in fs::read_dir(root().join("docs/book/src")).expect("the book") {
-        documents.push(entry.expect("a chapter").path());
+    let mut documents = vec![root().join("README.md"), root().join("CONTRIBUTING.md")];
+    for folder in ["docs", "docs/book/src"] {
+        for entry in fs::read_dir(root().join(folder)).expect("a folder of documents") {
+            documents.push(entry.expect("a document").path());
+        }
     }
     documents.retain(|file| file.extension().is_some_and(|ending| ending == "md"));
-    assert!(documents.len() > 12, "{documents:?}");
+    // Those are made of the code.
+    documents.retain(|file| !file.ends_with("vmcb.md") || file.ends_with("src/vmcb.md"));
+    documents.retain(|file| !file.ends_with("rules.md"));
+    assert!(documents.len() > 16, "{documents:?}");
+    let mut all = Vec::new();
     for file in documents {
         let text = fs::read_to_string(&file).expect("a document");
         let strangers: Vec<&str> = text
@@ -96,8 +114,11 @@ fn every_name_in_the_prose_is_one_of_the_code() {
             .filter(|word| is_a_name(word) && !known.contains(&word.to_lowercase()))
             .filter(|word| !is_key(word))
             .collect();
-        assert!(strangers.is_empty(), "{}: {strangers:?}", file.display());
+        if !strangers.is_empty() {
+            all.push(format!("{}: {strangers:?}", file.display()));
+        }
     }
+    assert!(all.is_empty(), "{all:#?}");
 }
 
 /// The formats of registers that sources name constants after: `CR0_PG`, `RFLAGS_IF`.

@@ -56,8 +56,15 @@ pub fn text(reference: &Reference) -> String {
             exit.needs.unwrap_or_default(),
             exit.section,
         ]);
-        table.bits(&format!("{} EXITINFO1", exit.apm), &exit.info1_bits);
-        table.bits(&format!("{} EXITINFO2", exit.apm), &exit.info2_bits);
+        for (info, text, bits) in [
+            ("EXITINFO1", exit.info1, &exit.info1_bits),
+            ("EXITINFO2", exit.info2, &exit.info2_bits),
+        ] {
+            table.row([
+                "info", exit.apm, info, "8", "", text, "", "", "", "", "", "",
+            ]);
+            table.bits(&format!("{} {info}", exit.apm), bits);
+        }
     }
     for msr in &reference.msrs {
         table.row([
@@ -216,6 +223,18 @@ mod tests {
                 })
                 .count();
             assert_eq!(commas + 1, HEADINGS.len(), "{row}");
+        }
+    }
+
+    #[test]
+    fn every_exit_has_what_its_information_holds() {
+        let reference = Reference::new(Vec::new());
+        let table = text(&reference);
+        for exit in &reference.exits {
+            for (info, text) in [("EXITINFO1", exit.info1), ("EXITINFO2", exit.info2)] {
+                let row = format!("info,{},{info},8,,{}", exit.apm, quoted(text));
+                assert!(table.contains(&row), "{row}");
+            }
         }
     }
 
