@@ -15,7 +15,7 @@ use super::keys::Stroke;
 use screen::Screen;
 
 /// How long Bochs may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 const VERSION: &[u8; 12] = b"RFB 003.003\n";
 /// The security type that asks for nothing.
 const NO_PASSWORD: u32 = 1;
