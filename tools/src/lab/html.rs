@@ -28,6 +28,13 @@ pub fn page(title: &str, body: &str) -> String {
     )
 }
 
+/// An attribute that gives a series its own colour, far from those before it: each is the golden
+/// angle further round the circle.
+pub fn hue(series: usize) -> String {
+    let hue = (213.0 + 137.508 * series as f64) % 360.0;
+    format!("style=\"--hue: {hue:.0}\"")
+}
+
 /// Horizontal bars in groups: for each label, one bar a series.
 pub fn bars(labels: &[String], series: &[Vec<u64>], unit: &str) -> String {
     const LABEL: u32 = 170;
@@ -56,8 +63,9 @@ pub fn bars(labels: &[String], series: &[Vec<u64>], unit: &str) -> String {
             let y = top + BAR * side as u32;
             let _ = writeln!(
                 svg,
-                "<rect class=\"side{side}\" x=\"{LABEL}\" y=\"{y}\" width=\"{length:.1}\" height=\"{}\"/>\
+                "<rect class=\"side\" {} x=\"{LABEL}\" y=\"{y}\" width=\"{length:.1}\" height=\"{}\"/>\
                  <text x=\"{:.1}\" y=\"{}\">{} {unit}</text>",
+                hue(side),
                 BAR - 2,
                 f64::from(LABEL) + length + 5.0,
                 y + BAR - 4,
@@ -78,6 +86,12 @@ mod tests {
         assert_eq!(escape("<b> & \"c\""), "&lt;b&gt; &amp; &quot;c&quot;");
         let page = page("</title><script>", "");
         assert!(!page.contains("<script>"), "{page}");
+    }
+
+    #[test]
+    fn no_two_policies_have_one_colour() {
+        let hues: std::collections::BTreeSet<_> = (0..26).map(hue).collect();
+        assert_eq!(hues.len(), 26);
     }
 
     #[test]

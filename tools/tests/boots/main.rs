@@ -31,6 +31,7 @@ mod in_a_vm;
 mod in_the_vmm;
 mod interrupts;
 mod isolation;
+mod lab_pages;
 mod ledger;
 mod machines;
 mod modes;

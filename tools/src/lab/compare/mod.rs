@@ -32,8 +32,8 @@ pub use sides::{Sides, VmSides};
 /// same in every run.
 #[derive(Args, Clone, Debug)]
 pub struct Compare {
-    /// The policies; the others are compared with the first
-    #[arg(required = true, num_args = 2.., value_name = "POLICY")]
+    /// The policies, a letter each; the others are compared with the first
+    #[arg(required = true, num_args = 2..=26, value_name = "POLICY")]
     policies: Vec<PathBuf>,
 
     /// Boot FILE, a Multiboot kernel, in the first VM of each
@@ -84,7 +84,9 @@ impl Side {
     pub fn median(&self) -> Option<f64> {
         let mut seconds = self.seconds.clone();
         seconds.sort_by(f64::total_cmp);
-        seconds.get(seconds.len() / 2).copied()
+        let upper = seconds.get(seconds.len() / 2)?;
+        let lower = seconds.get((seconds.len() - 1) / 2)?;
+        Some(f64::midpoint(*lower, *upper))
     }
 }
 

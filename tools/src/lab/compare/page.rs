@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::sides::ExitSides;
 use super::table::change;
 use super::{Side, Sides, VmSides};
-use crate::lab::html::{bars, escape, page as frame};
+use crate::lab::html::{bars, escape, hue, page as frame};
 use crate::table::grouped;
 
 /// Bars in a plot, at most: the exits that differ most.
@@ -17,7 +17,8 @@ pub fn page(sides: &[Side], compared: &Sides) -> String {
     for (index, side) in sides.iter().enumerate() {
         let _ = write!(
             body,
-            "<span class=\"key side{index}\"></span>{}: {}<br>",
+            "<span class=\"key side\" {}></span>{}: {}<br>",
+            hue(index),
             letter(index),
             escape(&side.policy)
         );
