@@ -308,17 +308,21 @@ proptest! {
     }
 }
 
-/// What a compiler has written, from any byte of it on: this very program.
-#[test]
-fn iced_agrees_on_compiled_code() {
+/// Gives what a compiler has written, from many a byte of it on: this very program.
+pub(super) fn each_place_of_compiled_code(visit: impl Fn(&[u8])) {
     let file = std::env::current_exe().and_then(std::fs::read).unwrap();
     let program = xmas_elf::ElfFile::new(&file).unwrap();
     let text = program.find_section_by_name(".text").unwrap();
     let code = text.raw_data(&program);
     let step = (code.len() / 100_000).max(1);
     for bytes in code.windows(18).step_by(step) {
-        agree(bytes);
+        visit(bytes);
     }
+}
+
+#[test]
+fn iced_agrees_on_compiled_code() {
+    each_place_of_compiled_code(agree);
 }
 
 /// Every ModRM byte of the two groups that have memory operands, with each SIB byte.

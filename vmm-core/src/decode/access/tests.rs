@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
+use crate::decode::tests::each_place_of_compiled_code;
 
 const SIZES: [(CodeSize, u32); 3] = [
     (CodeSize::Bits16, 16),
@@ -266,17 +267,9 @@ proptest! {
     }
 }
 
-/// What a compiler has written, from any byte of it on: this very program.
 #[test]
 fn iced_agrees_on_compiled_code() {
-    let file = std::env::current_exe().and_then(std::fs::read).unwrap();
-    let program = xmas_elf::ElfFile::new(&file).unwrap();
-    let text = program.find_section_by_name(".text").unwrap();
-    let code = text.raw_data(&program);
-    let step = (code.len() / 100_000).max(1);
-    for bytes in code.windows(18).step_by(step) {
-        agree(bytes);
-    }
+    each_place_of_compiled_code(agree);
 }
 
 /// Every ModRM byte of each opcode, and every SIB byte of one.
