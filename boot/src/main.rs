@@ -59,7 +59,11 @@ extern "sysv64" fn rust_entry(magic: u32, info: u64) -> ! {
 }
 
 /// Each VM's image, if one is linked.
+#[cfg(not(feature = "unlinked"))]
 static IMAGES: &[Option<&[u8]>] = vmm_config_macros::images!();
+/// No image: the boot loader brings all.
+#[cfg(feature = "unlinked")]
+static IMAGES: &[Option<&[u8]>] = &[];
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {

@@ -37,6 +37,17 @@ pub struct Recipe {
     environment: Vec<(&'static str, OsString)>,
 }
 
+/// What a VMM can do beside running its VMs, or lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Images are linked into it.
+    Usual,
+    /// It can write a journal of its run.
+    Recorder,
+    /// The boot loader brings all images.
+    Unlinked,
+}
+
 impl Recipe {
     /// The guest kernel.
     pub fn guest() -> Recipe {
@@ -51,8 +62,8 @@ impl Recipe {
         }
     }
 
-    /// The VMM with this policy and this guest kernel, which writes a journal if it `is_recorder`.
-    pub fn vmm(config: &Path, guest: &Path, is_recorder: bool) -> Recipe {
+    /// The VMM with this policy and this guest kernel.
+    pub fn vmm(config: &Path, guest: &Path, kind: Kind) -> Recipe {
         Recipe {
             what: "the VMM",
             package: "boot",
@@ -61,10 +72,10 @@ impl Recipe {
             // Position-independent, as a Multiboot 2 loader may put it anywhere; a panic finds
             // its callers by the room that each function takes on the stack.
             rustflags: &["-C", "relocation-model=pie", "-Z", "emit-stack-sizes"],
-            features: if is_recorder {
-                "--features=bare-metal,journal"
-            } else {
-                "--features=bare-metal"
+            features: match kind {
+                Kind::Usual => "--features=bare-metal",
+                Kind::Recorder => "--features=bare-metal,journal",
+                Kind::Unlinked => "--features=bare-metal,unlinked",
             },
             environment: vec![
                 ("VM_CONFIG", config.into()),
@@ -165,8 +176,9 @@ mod tests {
 
     #[test]
     fn a_recipe_is_known_by_its_files_names_and_not_by_their_folders() {
-        let of =
-            |policy: &str| Recipe::vmm(Path::new(policy), Path::new("/kernel"), false).identity();
+        let of = |policy: &str| {
+            Recipe::vmm(Path::new(policy), Path::new("/kernel"), Kind::Usual).identity()
+        };
         assert_eq!(of("/here/vm.toml"), of("/there/vm.toml"));
         assert_ne!(of("/here/vm.toml"), of("/here/watch.toml"));
     }

@@ -18,7 +18,7 @@ use crate::progress;
 use crate::setup::toolchain::Toolchain;
 use crate::workspace::Workspace;
 use cache::Cache;
-use cargo::Recipe;
+use cargo::{Kind, Recipe};
 use key::Key;
 
 /// The folders whose files end up in the VMM.
@@ -42,22 +42,27 @@ pub fn guest(workspace: &Workspace) -> Result<PathBuf> {
 /// `images` are the guest images that the policy names by path; the guest
 /// kernel goes in beside them.
 pub fn vmm(workspace: &Workspace, config: &Path, images: &[PathBuf]) -> Result<PathBuf> {
-    with_policy(workspace, config, images, false)
+    with_policy(workspace, config, images, Kind::Usual)
 }
 
 /// The same, which can write a journal of its run.
 pub fn recorder(workspace: &Workspace, config: &Path, images: &[PathBuf]) -> Result<PathBuf> {
-    with_policy(workspace, config, images, true)
+    with_policy(workspace, config, images, Kind::Recorder)
+}
+
+/// The same without any image: the boot loader brings them.
+pub fn unlinked(workspace: &Workspace, config: &Path) -> Result<PathBuf> {
+    with_policy(workspace, config, &[], Kind::Unlinked)
 }
 
 fn with_policy(
     workspace: &Workspace,
     config: &Path,
     images: &[PathBuf],
-    is_recorder: bool,
+    kind: Kind,
 ) -> Result<PathBuf> {
     let guest = guest(workspace)?;
-    let recipe = Recipe::vmm(config, &guest, is_recorder);
+    let recipe = Recipe::vmm(config, &guest, kind);
     let mut files = vec![config.to_path_buf(), guest];
     files.extend_from_slice(images);
     build(workspace, &recipe, &VMM_SOURCES, &files)

@@ -73,7 +73,7 @@ pub fn run(workspace: &Workspace, command: &MakeImage) -> Result<Status> {
         } else {
             0
         };
-        entries.push(entry(workspace, &mut disc, config, policy, &modules)?);
+        entries.push(entry(workspace, &mut disc, config, &modules)?);
     }
     entries.push(Entry {
         title: "The guest kernel without the VMM".into(),
@@ -105,17 +105,16 @@ pub fn run(workspace: &Workspace, command: &MakeImage) -> Result<Status> {
     Ok(Status::Good)
 }
 
-/// The disc of a run: its policy alone with these files, started without a menu.
+/// The disc of a run: its policy alone with these files, all that its VMs boot, started without a menu.
 pub fn of_run(
     workspace: &Workspace,
     config: &Path,
-    policy: &Policy,
     modules: &[Module],
     words: &str,
     output: &Path,
 ) -> Result<()> {
     let mut disc = Disc::new();
-    let mut entry = entry(workspace, &mut disc, config, policy, modules)?;
+    let mut entry = entry(workspace, &mut disc, config, modules)?;
     if let Start::Vmm { words: told, .. } = &mut entry.start {
         words.clone_into(told);
     }
@@ -131,10 +130,9 @@ fn entry(
     workspace: &Workspace,
     disc: &mut Disc,
     config: &Path,
-    policy: &Policy,
     modules: &[Module],
 ) -> Result<Entry> {
-    let vmm = build::vmm(workspace, config, &policy.linked_images())?;
+    let vmm = build::unlinked(workspace, config)?;
     let title = config
         .file_stem()
         .unwrap_or(OsStr::new("policy"))

@@ -48,7 +48,7 @@ pub fn run(workspace: &Workspace, command: &RunBochs) -> Result<Status> {
     let policy = &prepared.policy;
     let modules = policy.modules(workspace, &prepared.given, Brought::All)?;
     let (config, words) = (&prepared.config, &prepared.words);
-    image::of_run(workspace, config, policy, &modules, words, &disc)?;
+    image::of_run(workspace, config, &modules, words, &disc)?;
     let interactive = RawTerminal::is_there();
     let launch = Launch {
         cpu: policy.machine.bochs_cpu().unwrap_or(USUAL_CPU),

@@ -87,13 +87,8 @@ pub fn run(workspace: &Workspace, command: &RunQemu) -> Result<Status> {
         .modules(workspace, &prepared.given, brought)?;
     let medium = if from_disc {
         let disc = folder.path().join("tollgate.iso");
-        let Prepared {
-            config,
-            policy,
-            words,
-            ..
-        } = &prepared;
-        image::of_run(workspace, config, policy, &modules, words, &disc)?;
+        let Prepared { config, words, .. } = &prepared;
+        image::of_run(workspace, config, &modules, words, &disc)?;
         if command.stick {
             Medium::Stick(disc)
         } else {

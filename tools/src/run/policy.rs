@@ -55,7 +55,7 @@ pub struct Given {
 pub enum Brought {
     /// Those that are not linked into the VMM.
     Unlinked,
-    /// All, since the VMM on a disc is cut to what is loaded.
+    /// All, since several VMMs on a disc share them.
     All,
 }
 

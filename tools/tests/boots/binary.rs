@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use iced_x86::{CpuidFeature, Decoder, DecoderOptions, Instruction};
 use serde_json::Value;
-use tools::build::cargo::Recipe;
+use tools::build::cargo::{Kind, Recipe};
 use tools::setup::toolchain::Toolchain;
 use tools::workspace::Workspace;
 use xmas_elf::ElfFile;
@@ -115,7 +115,7 @@ fn another_value_compiles_the_policys_crate_and_nothing_else() {
     let compiled = |policy: &Path| -> BTreeSet<String> {
         let guest = crate::harness::guest_kernel();
         let target = workspace.bare_metal_target();
-        let cargo = Recipe::vmm(policy, guest, false)
+        let cargo = Recipe::vmm(policy, guest, Kind::Usual)
             .command(workspace.root(), &target, &toolchain)
             .arg("--message-format=json")
             .output()

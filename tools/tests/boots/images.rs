@@ -251,7 +251,7 @@ fn the_disc_of_a_policy_is_the_same_each_time() {
     let disc = || {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("tollgate.iso");
-        image::of_run(&workspace, &config, &policy, &modules, "", &file).expect("a disc");
+        image::of_run(&workspace, &config, &modules, "", &file).expect("a disc");
         std::fs::read(file).expect("the disc")
     };
     let first = disc();

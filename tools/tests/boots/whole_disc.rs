@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tools::workspace::Workspace;
 
-use crate::harness::{Boot, slow, vmm};
+use crate::harness::{Boot, guest_kernel, slow, vmm};
 use crate::images::qemu_with_disc;
 
 /// The trials, which all take long.
@@ -21,6 +21,10 @@ fn the_whole_disc_is_the_same_from_another_folder_and_small() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let here = disc_of(&mut vmm(), &folder.path().join("here.iso"));
     assert!(here.len() <= MOST_BYTES, "{} bytes", here.len());
+    let guest = std::fs::read(guest_kernel()).expect("the guest kernel");
+    let at = |bytes: &[u8]| bytes.windows(guest.len()).position(|part| part == guest);
+    let first = at(&here).expect("the guest kernel is on the disc");
+    assert_eq!(at(&here[first + 1..]), None, "it is there twice");
     let copy = folder.path().join("another place");
     copy_sources(Workspace::find().root(), &copy);
     let target = folder.path().join("target");
