@@ -23,6 +23,19 @@ pub struct Delivery {
     exceptions: u32,
 }
 
+impl Delivery {
+    /// Whether what the exit has interrupted is the INTn that the VMM delivers, and not one that the
+    /// guest has executed since.
+    pub(super) fn is_interrupted(&self, vcpu: &Vcpu) -> bool {
+        let event = vcpu.control().exit_int_info;
+        let is_of_int_n = self.rip != self.pushed;
+        is_of_int_n
+            && event.is_valid()
+            && event.kind() == Some(EventKind::Software)
+            && vcpu.save().rip == self.pushed
+    }
+}
+
 static DELIVERING: Dispatch = Dispatch::all(delivered);
 
 /// Watches the delivery of the event that has just been queued. `rip` is where the guest is to
@@ -48,12 +61,10 @@ pub(super) fn end(vcpu: &mut Vcpu, vm: &mut Vm) -> Option<Delivery> {
 /// The first exit after [`watch`].
 #[cold]
 fn delivered(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
-    if let Some(delivery) = end(vcpu, vm) {
-        let event = vcpu.control().exit_int_info;
-        let is_interrupted = event.is_valid() && event.kind() == Some(EventKind::Software);
-        if is_interrupted && vcpu.save().rip == delivery.pushed {
-            vcpu.save_mut().rip = delivery.rip;
-        }
+    if let Some(delivery) = end(vcpu, vm)
+        && delivery.is_interrupted(vcpu)
+    {
+        vcpu.save_mut().rip = delivery.rip;
     }
     pass_on(vcpu, vm)
 }

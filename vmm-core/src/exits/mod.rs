@@ -97,11 +97,23 @@ fn redeliver<const COUNTED: bool>(instance: &mut Instance) -> Outcome {
         Some(EventKind::Exception) if vector > 31 || vcpu.interrupt_under_way() == Some(vector) => {
             vcpu.inject_interrupt(vector);
         }
-        // A software interrupt's RIP still points at INTn: the guest executes it again.
-        Some(EventKind::Software) => {}
+        _ if is_executed_again(vcpu, event) => {}
         _ => vcpu.inject(event),
     }
     handle::<COUNTED>(instance)
+}
+
+/// Whether RIP still points at the INTn, INT3 or INTO that raised the event. One that the VMM gave
+/// the guest comes back as #BP or #OF too, but only if it intercepts that.
+fn is_executed_again(vcpu: &Vcpu, event: Event) -> bool {
+    const BP_AND_OF: u32 = 1 << 3 | 1 << 4;
+    match event.kind() {
+        Some(EventKind::Software) => true,
+        Some(EventKind::Exception) => {
+            BP_AND_OF & !vcpu.control().intercept_exceptions & 1 << (event.vector() & 31) != 0
+        }
+        _ => false,
+    }
 }
 
 /// Handles an exit that may have come only because the VMM had more exceptions intercepted for

@@ -81,14 +81,13 @@ fn nested_error(access: Access, is_table: bool) -> NptFault {
 
 /// After a page fault that the guest is not to know of.
 fn resume(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
-    let event = vcpu.control().exit_int_info;
-    if vcpu.delivery.is_some() {
-        if !event.is_valid() {
-            delivery::end(vcpu, vm);
-        } else if event.kind() == Some(EventKind::Software) {
-            // An INTn of the guest's own is executed again; one that the VMM delivers is not
-            // there.
+    if let Some(delivery) = vcpu.delivery {
+        let event = vcpu.control().exit_int_info;
+        if delivery.is_interrupted(vcpu) {
             vcpu.inject(event);
+        } else if !event.is_valid() || event.kind() == Some(EventKind::Software) {
+            // It has been delivered; an INTn of the guest's own is executed again.
+            delivery::end(vcpu, vm);
         }
     }
     let Some(shadow) = &mut vm.shadow else {

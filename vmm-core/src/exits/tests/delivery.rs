@@ -3,8 +3,14 @@
 use super::*;
 
 fn dispatched(interrupted: Event) -> Instance {
+    dispatched_with(0, interrupted)
+}
+
+/// The same where the VMM intercepts these exceptions.
+fn dispatched_with(exceptions: u32, interrupted: Event) -> Instance {
     let mut instance = guest(&QUIET, &[0x0f, 0xa2]);
     let control = instance.vcpu.control_mut();
+    control.intercept_exceptions = exceptions;
     control.exit_code = ExitCode::Cpuid as u64;
     control.exit_int_info = interrupted;
     handled(&mut instance);
@@ -31,6 +37,18 @@ fn an_interrupt_recorded_as_an_exception_is_repeated_as_an_interrupt() {
 fn an_interrupted_int_n_is_left_to_the_guest_to_execute_again() {
     let Instance { vcpu, .. } = dispatched(Event::software(0x80));
     assert!(!vcpu.control().event_injection.is_valid());
+}
+
+/// Their RIP points at them, as that of INTn does, until the VMM has had it moved on.
+#[test]
+fn an_interrupted_int3_or_into_is_executed_again_unless_the_vmm_gave_it() {
+    for vector in [3, 4] {
+        let event = Event::exception(vector);
+        let Instance { vcpu, .. } = dispatched(event);
+        assert!(!vcpu.control().event_injection.is_valid());
+        let Instance { vcpu, .. } = dispatched_with(1 << vector, event);
+        assert_eq!(vcpu.control().event_injection, event);
+    }
 }
 
 /// QUIRK: both emulators leave the rest of EXITINTINFO stale.

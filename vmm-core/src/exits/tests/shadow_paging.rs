@@ -12,7 +12,9 @@ static BY_THE_VMM: Dispatch = Dispatch::empty()
     .with(ExitCode::Cr4Write, cr::emulate)
     .with(ExitCode::Cr3Read, cr::emulate)
     .with(ExitCode::Invlpg, invlpg::emulate)
-    .with(ExitCode::Msr, msr::emulate);
+    .with(ExitCode::Msr, msr::emulate)
+    .with(ExitCode::Swint, swint::deliver)
+    .with(ExitCode::ExceptionGp, exception::reflect);
 
 static SHADOWED: VmPolicy = VmPolicy {
     npt: false,
@@ -138,6 +140,60 @@ fn cr3_reads_as_it_was_written() {
     executes(&mut instance, &[0x0f, 0x20, 0xd8], ExitCode::Cr3Read);
     assert_eq!(instance.vcpu.save().rax, 0x7018);
     assert_ne!(instance.vcpu.save().cr3, 0x7018);
+}
+
+/// A page fault that the guest is not to know of has interrupted this, with the guest at `rip`.
+fn hidden_fault(instance: &mut Instance, interrupted: Event, rip: u64) -> Event {
+    let vcpu = &mut instance.vcpu;
+    vcpu.save_mut().rip = rip;
+    vcpu.inject(Event::NONE);
+    let control = vcpu.control_mut();
+    control.exit_code = ExitCode::ExceptionPf as u64;
+    control.exit_info1 = 0b10;
+    control.exit_info2 = 0x5000;
+    control.exit_int_info = interrupted;
+    assert_eq!(dispatch::<true>(instance), Outcome::Resume);
+    let Instance { vcpu, vm } = instance;
+    assert!(vm.shadow.as_ref().unwrap().hidden_faults > 0);
+    assert_eq!(vcpu.save().rip, rip);
+    vcpu.control_mut().exit_int_info = Event::NONE;
+    vcpu.control().event_injection
+}
+
+#[test]
+fn what_a_hidden_fault_interrupts_is_delivered_again_or_executed_again() {
+    let after = |event| hidden_fault(&mut shadowed(), event, CODE);
+    assert_eq!(after(Event::NONE), Event::NONE);
+    for event in [Event::interrupt(0x21), Event::exception_with_error(13, 8)] {
+        assert_eq!(after(event), event);
+    }
+    for event in [Event::software(0x80), Event::exception(3)] {
+        assert_eq!(after(event), Event::NONE);
+    }
+}
+
+/// As often as its stack is not there yet.
+#[test]
+fn an_int_n_that_the_vmm_delivers_is_delivered_again_after_a_hidden_fault() {
+    let mut instance = shadowed();
+    let event = Event::software(0x80);
+    executes(&mut instance, &[0xcd, 0x80], ExitCode::Swint);
+    assert_eq!(instance.vcpu.control().event_injection, event);
+    for _ in 0..2 {
+        assert_eq!(hidden_fault(&mut instance, event, CODE + 2), event);
+    }
+}
+
+/// The VMM gave the guest an exception; what the guest does then is its own, also at the same RIP.
+#[test]
+fn an_int_n_of_the_guest_s_own_is_executed_again_after_an_exception_that_the_vmm_gave() {
+    for rip in [CODE, CODE + 0x100] {
+        let mut instance = shadowed();
+        executes(&mut instance, &[0xcd, 0x80], ExitCode::ExceptionGp);
+        assert!(instance.vcpu.control().event_injection.is_valid());
+        let after = hidden_fault(&mut instance, Event::software(0x80), rip);
+        assert_eq!(after, Event::NONE, "{rip:#x}");
+    }
 }
 
 /// What lies outside is told as nested paging tells it.
