@@ -1,6 +1,7 @@
 //! No guest reaches past its VM: a witness in a second VM, and the VMM's own drill, see nothing of
 //! what it tries.
 
+mod nonsense;
 mod wide;
 
 use iced_x86::IcedError;
@@ -16,6 +17,11 @@ trials![
     entries_of_64_bits_lead_nowhere_else_under_shadow_paging,
     random_tables_and_registers_harm_nobody_under_nested_paging,
     random_tables_and_registers_harm_nobody_under_shadow_paging,
+    random_tables_of_long_mode_harm_nobody_under_nested_paging,
+    random_tables_of_long_mode_harm_nobody_under_shadow_paging,
+    long_mode_that_is_asked_for_and_not_entered_harms_nobody,
+    paging_turned_on_over_nonsense_harms_nobody_under_nested_paging,
+    paging_turned_on_over_nonsense_harms_nobody_under_shadow_paging,
 ];
 
 /// A witness, which has the keyboard, and a guest that gets #GP for what is not its memory.
@@ -44,6 +50,7 @@ image      = "guest"
 memory     = "16 MiB"
 intercepts = "base"
 npt        = NPT
+# WILD
 [[vm.io]]
 ports      = "0xf4"
 action     = "exit"
@@ -233,133 +240,47 @@ fn wild() -> Vec<u8> {
     })
 }
 
-/// Random page tables under a first entry that keeps the guest's code where it is, random values
-/// for the registers that paging is made of, random accesses: always the same.
-fn nonsense() -> Vec<u8> {
-    use crate::modes::toolbox::{
-        PAE, PG, PSE, START, WP, clear_cr0, code, kernel, poke, set_cr0, set_efer, set_tables,
-        try_to,
-    };
-    const ROUNDS: i32 = 200;
-    const ACCESSES: u32 = 32;
-    /// The two-level directory, PAE's pointers, and their directory.
-    const ROOTS: u32 = 0x5_0000;
-    let [two_levels, pointers, directory] = [0, 1, 2].map(|number| ROOTS + number * 0x1000);
-    /// Where tables are looked for, full of entries that lead from here to beyond memory.
-    const TABLES: u32 = 8 * MIB;
-    // EDI is the state, EAX the number.
-    let random = |a: &mut CodeAssembler| {
-        a.imul_3(edi, edi, 1_664_525)?;
-        a.add(edi, 1_013_904_223)?;
-        a.mov(eax, edi)?;
-        a.rol(eax, 13)
-    };
-    let entry = |a: &mut CodeAssembler| {
-        random(a)?;
-        a.and(eax, 0x017f_ffff)?;
-        a.or(eax, TABLES)
-    };
-    kernel(vec![code(32, START, START, |a| {
-        let mut round = a.create_label();
-        a.mov(edi, 0x5eed)?;
-        for (first, end) in [(ROOTS, ROOTS + 0x3000), (TABLES, TABLES + MIB)] {
-            for_each(a, first, end, 8, |a| {
-                entry(a)?;
-                a.mov(dword_ptr(esi), eax)?;
-                a.mov(dword_ptr(esi + 4), 0)
-            })?;
-        }
-        for (place, safe) in [
-            (two_levels, 0x83),
-            (pointers, directory | 1),
-            (pointers + 8, TABLES | 1),
-            (pointers + 16, (TABLES + 0x1000) | 1),
-            (pointers + 24, (TABLES + 0x2000) | 1),
-            (directory, 0x83),
-            (directory + 8, 0x20_0083),
-        ] {
-            poke(a, place, safe)?;
-        }
-        a.mov(dword_ptr(0x6000), ROUNDS)?;
-        a.set_label(&mut round)?;
-        for (cr4_value, in_use) in [
-            (PSE | 0x80, two_levels), // PGE
-            (PSE, two_levels),
-            (PAE, pointers),
-        ] {
-            // Anything, while it does not count.
-            random(a)?;
-            try_to(a, |a| a.mov(cr3, eax))?;
-            random(a)?;
-            a.and(eax, 0x6ff)?;
-            try_to(a, |a| a.mov(cr4, eax))?;
-            random(a)?;
-            a.xor(edx, edx)?;
-            a.mov(ecx, 0xc000_0080u32)?;
-            try_to(a, |a| a.wrmsr())?;
-            random(a)?;
-            a.or(eax, 1)?;
-            // QUIRK: QEMU 7.2 lets a guest set NW without CD, and VMRUN then refuses it.
-            a.and(eax, 0x1fff_ffff)?;
-            try_to(a, |a| a.mov(cr0, eax))?;
-            clear_cr0(a, 0x6001_000e)?;
-            set_efer(a, 0)?;
-            set_tables(a, cr4_value, in_use)?;
-            set_cr0(a, PG)?;
-            for_each(a, 0, ACCESSES, 1, |a| {
-                random(a)?;
-                a.or(eax, 4 * MIB)?;
-                try_to(a, |a| a.invlpg(ptr(eax)))?;
-                try_to(a, |a| a.mov(ebx, dword_ptr(eax)))?;
-                a.mov(ecx, eax)?;
-                entry(a)?;
-                try_to(a, |a| a.mov(dword_ptr(ecx), eax))
-            })?;
-            a.mov(eax, cr0)?;
-            a.xor(eax, WP)?;
-            a.mov(cr0, eax)?;
-            clear_cr0(a, PG)?;
-            // Another entry, for a table that may be in use.
-            entry(a)?;
-            a.mov(ecx, eax)?;
-            a.and(ecx, 0x000f_fff8)?;
-            random(a)?;
-            a.or(eax, TABLES)?;
-            a.mov(dword_ptr(ecx + TABLES), eax)?;
-        }
-        a.dec(dword_ptr(0x6000))?;
-        a.jnz(round)?;
-        power_off(a)
-    })])
-}
-
-/// Boots the two, with the VMM's drill on; the witness looks once the wild guest has ended.
-fn beside_a_witness(npt: bool, wild: &[u8]) -> Outcome {
+/// Boots the two, with the VMM's drill on; the witness looks once the wild guest has said `last`.
+/// The wild one's VM has this line.
+fn beside_a_witness(npt: bool, wild: &[u8], line: &str, last: &str) -> Outcome {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let other = folder.path().join("wild");
     std::fs::write(&other, wild).expect("a kernel");
-    Boot::policy(&POLICY.replace("NPT", if npt { "true" } else { "false" }))
+    let policy = POLICY
+        .replace("NPT", if npt { "true" } else { "false" })
+        .replace("# WILD", line);
+    Boot::policy(&policy)
         .kernel(&witness())
         .arg("--guest")
         .arg(format!("wild={}", other.display()))
-        .args(["--expect", "wild: power-off", "--type", "x"])
+        .args(["--expect", last, "--type", "x"])
         .args(["--", "-append", "tollgate canary"])
         .run()
+        .shows("witness: power-off")
+        .shows("code and constants: as they were")
 }
 
 fn harms_nobody(npt: bool, wild: &[u8]) {
-    beside_a_witness(npt, wild)
-        .ends_with(0)
-        .shows("witness: power-off")
-        .shows("code and constants: as they were");
+    beside_a_witness(npt, wild, "", "wild: power-off").ends_with(0);
+}
+
+/// The guest dies of what it does, and is started again.
+fn harms_nobody_in_any_life(npt: bool, wild: &[u8]) {
+    const LIVES: u32 = 60;
+    let restarts = LIVES - 1;
+    let line = format!("restart = \"always\"\nrestart_limit = {restarts}");
+    let last = format!("wild: starts again, {restarts} of {restarts} times");
+    let outcome = beside_a_witness(npt, wild, &line, &last);
+    assert!(matches!(outcome.status, Some(0 | 1)), "{outcome:#?}");
+    assert_eq!(outcome.report["vms"][1]["lives"], LIVES, "{outcome:#?}");
 }
 
 fn random_tables_and_registers_harm_nobody_under_nested_paging() {
-    harms_nobody(true, &nonsense());
+    harms_nobody(true, &nonsense::narrow());
 }
 
 fn random_tables_and_registers_harm_nobody_under_shadow_paging() {
-    harms_nobody(false, &nonsense());
+    harms_nobody(false, &nonsense::narrow());
 }
 
 fn a_guest_that_writes_every_address_reaches_nothing_under_nested_paging() {
@@ -376,4 +297,39 @@ fn entries_of_64_bits_lead_nowhere_else_under_nested_paging() {
 
 fn entries_of_64_bits_lead_nowhere_else_under_shadow_paging() {
     harms_nobody(false, &wide::kernel());
+}
+
+fn random_tables_of_long_mode_harm_nobody_under_nested_paging() {
+    harms_nobody(true, &nonsense::wide());
+}
+
+fn random_tables_of_long_mode_harm_nobody_under_shadow_paging() {
+    harms_nobody(false, &nonsense::wide());
+}
+
+fn paging_turned_on_over_nonsense_harms_nobody_under_nested_paging() {
+    harms_nobody_in_any_life(true, &nonsense::mortal());
+}
+
+fn paging_turned_on_over_nonsense_harms_nobody_under_shadow_paging() {
+    harms_nobody_in_any_life(false, &nonsense::mortal());
+}
+
+/// QUIRK: QEMU 7.2 leaves the host's paging off after an exit from there, and nested paging with it.
+fn long_mode_that_is_asked_for_and_not_entered_harms_nobody() {
+    use crate::modes::toolbox::{LME, START, code, kernel, set_efer};
+    let wild = kernel(vec![code(32, START, START, |a| {
+        set_efer(a, LME)?;
+        for _ in 0..2 {
+            a.in_(al, 0x21)?;
+            a.mov(eax, 0x0bad_0badu32)?;
+            a.mov(edi, MIB)?;
+            a.mov(ecx, (MEMORY - MIB) / 4)?;
+            a.rep().stosd()?;
+        }
+        power_off(a)
+    })]);
+    for npt in [true, false] {
+        harms_nobody(npt, &wild);
+    }
 }

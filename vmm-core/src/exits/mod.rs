@@ -14,6 +14,7 @@ pub mod deny;
 pub mod dr;
 pub mod exception;
 pub mod hlt;
+pub mod host_paging;
 pub mod icebp;
 pub mod inject;
 pub mod interrupt;
@@ -42,7 +43,7 @@ pub mod watch;
 pub mod when;
 pub mod write_trap;
 
-use intercepts::{EventKind, ExitCode, Finish, by_code, slot, vmcb};
+use intercepts::{Event, EventKind, ExitCode, Finish, by_code, slot, vmcb};
 
 use crate::journal;
 use crate::vm::{Instance, Vcpu, Vm};

@@ -7,7 +7,7 @@ use intercepts::Msr;
 use intercepts::vmcb::registers::{cr0, efer};
 use intercepts::{Carrier, Event, msr_by_number};
 
-use super::{Outcome, remedy};
+use super::{Outcome, host_paging, remedy};
 use crate::host::tsc;
 use crate::policy::MsrAction;
 use crate::svm::instructions;
@@ -186,7 +186,7 @@ fn write_tsc_deadline(vcpu: &Vcpu, vm: &mut Vm, value: u64) -> Option<()> {
 
 /// EFER as the guest's CPU has it: bits that its CPUID offers, LME fixed while paging is on, and
 /// LMA the CPU's own, to be written as it is (APM 3.1.7, 14.6.2).
-fn write_efer(vcpu: &mut Vcpu, vm: &Vm, value: u64) -> Option<()> {
+fn write_efer(vcpu: &mut Vcpu, vm: &mut Vm, value: u64) -> Option<()> {
     let allowed = EFER_LMA
         | [
             (11, EFER_SCE),
@@ -205,6 +205,9 @@ fn write_efer(vcpu: &mut Vcpu, vm: &Vm, value: u64) -> Option<()> {
         return None;
     }
     save.efer = value | EFER_SVME;
+    if changes_lme {
+        host_paging::watch(vcpu, vm);
+    }
     Some(())
 }
 

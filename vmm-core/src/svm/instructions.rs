@@ -70,6 +70,22 @@ pub fn load_cr2(value: u64) {
     }
 }
 
+/// Turns the host's paging on again if #VMEXIT has left it off, with the VMM's CR0: PG, WP, NE, ET,
+/// MP, PE.
+#[inline(always)]
+pub fn keep_paging() {
+    const CR0: u32 = 0x8001_0033;
+    if cfg!(target_os = "none") {
+        // SAFETY: CR3 and CR4 are the VMM's, whose memory is mapped one to one: whether it is paged
+        // makes no difference to it.
+        unsafe {
+            asm!("mov {cr0}, cr0", "bt {cr0}, 31", "jc 2f",
+                 "mov {cr0:e}, {all}", "mov cr0, {cr0}", "2:",
+                 cr0 = out(reg) _, all = const CR0, options(nostack));
+        }
+    }
+}
+
 /// IN of 1, 2 or 4 bytes.
 #[inline]
 pub fn port_in(port: u16, bytes: u8) -> u32 {

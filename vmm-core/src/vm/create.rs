@@ -158,6 +158,8 @@ pub fn create(
         unsafe { destroy(instance, around.frames) };
         return Err(too_little);
     }
+    let Instance { vcpu, vm } = &mut *instance;
+    exits::host_paging::watch(vcpu, vm);
     Ok(instance)
 }
 

@@ -153,8 +153,10 @@ impl How {
 impl Vm {
     /// Has `table` answer the guest's exits from now on.
     pub fn answer_by(&mut self, table: &'static Dispatch) {
+        // What stands before the answers stays.
+        let is_direct = core::ptr::eq(self.dispatch, self.behind);
         self.behind = table;
-        if self.shadow.is_none() {
+        if is_direct {
             self.dispatch = table;
         }
     }

@@ -153,3 +153,25 @@ fn a_vm_without_that_clock_has_no_such_msrs() {
     let event = instance.vcpu.control().event_injection;
     assert_eq!(event, Event::exception_with_error(13, 0));
 }
+
+/// LME alone may cost the host its paging; what stands before the answers stays there while they
+/// change.
+#[test]
+fn the_host_s_paging_is_looked_after_while_lme_is_set() {
+    static OTHER: Dispatch = Dispatch::empty();
+    let mut instance = guest(&QUIET, &[]);
+    let Instance { vcpu, vm } = &mut instance;
+    let is_direct = |vm: &Vm| core::ptr::eq(vm.dispatch, vm.behind);
+    for (lme, direct) in [(0, true), (1 << 8, false), (0, true)] {
+        vcpu.save_mut().efer = 1 << 12 | lme;
+        host_paging::watch(vcpu, vm);
+        assert_eq!(is_direct(vm), direct);
+        vm.answer_by(&OTHER);
+        assert_eq!(is_direct(vm), direct);
+        vm.answer_by(&DISPATCH);
+    }
+    vcpu.save_mut().efer |= 1 << 8;
+    host_paging::watch(vcpu, vm);
+    instance.vcpu.control_mut().exit_code = ExitCode::Cpuid as u64;
+    assert_eq!(dispatch::<true>(&mut instance), Outcome::Resume);
+}
