@@ -41,6 +41,7 @@ mod on_a_terminal;
 mod overhead;
 mod page_keys;
 mod page_looks;
+mod paging_costs;
 mod pictures;
 mod policies;
 mod refusals;
@@ -101,6 +102,7 @@ fn main() -> ExitCode {
         neighbours::trials(),
         on_a_terminal::trials(),
         overhead::trials(),
+        paging_costs::slow_trials(),
         pictures::slow_trials(),
         policies::trials(),
         refusals::trials(),

@@ -49,6 +49,7 @@ pub fn kernel() -> Vec<u8> {
         show(a, "mapped ", |a| a.mov(eax, dword_ptr(PAGE + 0x1000)))?;
 
         one_frame_behind_many_pages(a)?;
+        onto_a_stack_that_nobody_touched(a)?;
 
         // Ring 3 has the code's page, but not the first ones.
         poke(a, TABLE + 8, START | 7)?;
@@ -74,6 +75,29 @@ fn one_frame_behind_many_pages(a: &mut CodeAssembler) -> Done {
     a.mov(esp, edi)?;
     show(a, "entered ", |a| a.mov(eax, ebx))?;
     show(a, "pushed ", |a| a.mov(eax, dword_ptr(STACK + 0x2ffe)))
+}
+
+/// INT3, INTO and INTn whose frames are the first thing on their pages. They have no error code, so
+/// the handler takes the address that they return to for one.
+fn onto_a_stack_that_nobody_touched(a: &mut CodeAssembler) -> Done {
+    const STACKS: u32 = 0x100_0000;
+    for entry in [16, 20, 24] {
+        poke(a, DIRECTORY + entry, 0xc0_0000 | 0x83)?;
+    }
+    fault(a, "INT3", |a| {
+        a.mov(esp, STACKS + 0x1000)?;
+        a.int3()
+    })?;
+    fault(a, "INTO", |a| {
+        a.mov(al, 0x7f)?;
+        a.add(al, 1)?;
+        a.mov(esp, STACKS + PAGE + 0x1000)?;
+        a.into()
+    })?;
+    fault(a, "INT 30h", |a| {
+        a.mov(esp, STACKS + 2 * PAGE + 0x1000)?;
+        a.int(0x30)
+    })
 }
 
 /// Ring 3 in a directory whose first 4 MiB are small pages, all but one of them the user's.
