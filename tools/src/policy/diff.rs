@@ -100,8 +100,10 @@ fn topic(line: &str) -> String {
 }
 
 fn settings(policy: &Lowered) -> Vec<String> {
+    let features: Vec<_> = policy.features.iter().map(|feature| feature.name).collect();
     let mut lines = vec![
         format!("target machine = {}", policy.machine.name),
+        format!("target features = {}", features.join(" ")),
         format!("quantum = {} us", policy.quantum_us),
         format!("log = {}", policy.log.name()),
     ];
@@ -247,6 +249,27 @@ mod tests {
              \x20 + handler of rdtsc = tsc::emulate\n\
              \x20 + ports 0xf4-0xf4 = exit\n"
         );
+    }
+
+    #[test]
+    fn features_conditions_msrs_and_leaves_that_differ_are_shown() {
+        let b = "[target]\nfeatures = [\"sev-es\"]\n".to_owned()
+            + &A.replace(
+                "cpuid = \"emulate\"",
+                "cpuid = { when = [{ leaf = 1, action = \"stop\" }, { action = \"emulate\" }] }",
+            )
+            + "[[vm.msr]]\nmsr = \"tsc_aux\"\nread = \"ignore\"\n\
+               [vm.cpuid]\nset = { \"0x40000000\" = { eax = 1 } }\n";
+        let text = policies(&policy(A), &policy(&b));
+        for line in [
+            "+ target features = sev-es",
+            "- handler of cpuid = cpuid::emulate",
+            "leaf",
+            "+ MSRs 0xc0000103-0xc0000103 = read ignore, write emulate",
+            "+ CPUID 0x40000000.0 = ",
+        ] {
+            assert!(text.contains(line), "no {line:?} in\n{text}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Writes to EFER and control registers that are seen after they happened (APM 15.35.4).
+//! Writes to EFER and control registers that are seen after they happened (APM 15.35.10).
 
 use super::Outcome;
 use crate::vm::{Vcpu, Vm};
