@@ -166,6 +166,9 @@ pub fn create(
 /// What CPUID tells the VM.
 fn cpuid_of(policy: &VmPolicy, host: fn(u32, u32) -> [u32; 4]) -> CpuidModel {
     let mut model = CpuidModel::new(policy.cpu, host);
+    if !policy.npt {
+        model.hide_pat();
+    }
     if policy.devices.contains(DeviceSet::LAPIC) {
         model.show_apic();
     }

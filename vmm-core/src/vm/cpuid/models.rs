@@ -53,6 +53,16 @@ impl CpuidModel {
         model
     }
 
+    /// The model of a CPU without PAT: under shadow paging the VMCB's G_PAT counts for nothing
+    /// (APM 15.25.2).
+    pub fn hide_pat(&mut self) {
+        for leaf in [1, 0x8000_0001] {
+            self.change(leaf, |[eax, ebx, ecx, edx]| {
+                [eax, ebx, ecx, edx & !PAT_IN_LEAF_1]
+            });
+        }
+    }
+
     /// Whether it says that it is AMD's.
     pub fn is_amd(&self) -> bool {
         let [_, ebx, ecx, edx] = self.leaf(0);

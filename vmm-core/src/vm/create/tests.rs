@@ -137,3 +137,19 @@ fn a_new_vm_begins_with_an_empty_tlb() {
         assert_eq!(instance.vcpu.control().tlb_control, expected);
     }
 }
+
+/// G_PAT counts under nested paging alone.
+#[test]
+fn page_attributes_are_shown_where_the_vmm_keeps_them() {
+    const PAT: u32 = 1 << 16;
+    let shows = |npt| {
+        let policy = VmPolicy {
+            npt,
+            cpu: CpuModel::Host,
+            ..POLICY
+        };
+        let model = cpuid_of(&policy, |_, _| [u32::MAX; 4]);
+        [1, 0x8000_0001].map(|leaf| model.leaf(leaf)[3] & PAT != 0)
+    };
+    assert_eq!((shows(true), shows(false)), ([true; 2], [false; 2]));
+}
