@@ -23,10 +23,10 @@ use apt::Apt;
 enum Origin {
     /// It is in a package, at the path that starts and ends so.
     Package(&'static str, &'static str, &'static str),
-    /// So, and compressed.
-    Compressed(&'static str, &'static str),
-    /// A kernel: in the package that the named one depends on.
-    Kernel(&'static str),
+    /// Linux: in the package that the named one depends on, whatever version that is.
+    Linux(&'static str),
+    /// GNU Mach, so as well, and compressed.
+    Mach(&'static str),
     /// Made from a package's BusyBox.
     Initramfs,
     /// Made from GRUB's parts in a package.
@@ -35,17 +35,17 @@ enum Origin {
 
 /// Debian's name of the architecture, and the origin.
 fn origin(file: Debian) -> (&'static str, Origin) {
-    use Origin::{Compressed, Grub, Initramfs, Kernel, Package};
+    use Origin::{Grub, Initramfs, Linux, Mach, Package};
     match file {
-        Debian::LinuxCloudAmd64 => ("amd64", Kernel("linux-image-cloud-amd64")),
-        Debian::Linux686 => ("i386", Kernel("linux-image-686")),
-        Debian::Linux686Pae => ("i386", Kernel("linux-image-686-pae")),
+        Debian::LinuxCloudAmd64 => ("amd64", Linux("linux-image-cloud-amd64")),
+        Debian::Linux686 => ("i386", Linux("linux-image-686")),
+        Debian::Linux686Pae => ("i386", Linux("linux-image-686-pae")),
         Debian::BusyboxAmd64 => ("amd64", Initramfs),
         Debian::BusyboxI386 => ("i386", Initramfs),
         Debian::Grub => ("amd64", Grub),
         Debian::MemtestIa32 => ("amd64", Package("memtest86+", "boot/", "ia32.bin")),
         Debian::MemtestX64 => ("amd64", Package("memtest86+", "boot/", "x64.bin")),
-        Debian::GnuMach => ("i386", Compressed("gnumach-image-1.8-486", "boot/")),
+        Debian::GnuMach => ("i386", Mach("gnumach-image-1-486")),
     }
 }
 
@@ -74,8 +74,11 @@ pub fn fetch(workspace: &Workspace, file: Debian) -> Result<PathBuf> {
     let apt = Apt::new(&folder, architecture)?;
     let bytes = match origin {
         Origin::Package(package, start, end) => apt.file(package, start, end)?,
-        Origin::Compressed(package, start) => apt::decompress(&apt.file(package, start, ".gz")?)?,
-        Origin::Kernel(package) => {
+        Origin::Mach(package) => {
+            let package = apt.dependency(package, "gnumach-image-")?;
+            apt::decompress(&apt.file(&package, "boot/", ".gz")?)?
+        }
+        Origin::Linux(package) => {
             let package = apt.dependency(package, "linux-image-")?;
             apt.file(&package, "boot/vmlinuz-", "")?
         }
