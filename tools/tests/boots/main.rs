@@ -35,6 +35,7 @@ mod lab_pages;
 mod ledger;
 mod machines;
 mod modes;
+mod modules;
 mod mutants;
 mod neighbours;
 mod on_a_terminal;
@@ -99,6 +100,7 @@ fn main() -> ExitCode {
         mutants::trials(),
         ledger::trials(),
         modes::trials(),
+        modules::trials(),
         neighbours::trials(),
         on_a_terminal::trials(),
         overhead::trials(),
