@@ -173,7 +173,7 @@ impl Hypervisor {
             host_state,
             ledger,
             guests: Vec::new(),
-            scheduler: Scheduler::new(quantum_ticks),
+            scheduler: Scheduler::new(quantum_ticks, policy.vms.iter().map(|vm| vm.weight)),
             sleepers: Sleepers::default(),
             news: VmSet::NONE,
             on: VmSet::NONE,
@@ -234,13 +234,12 @@ impl Hypervisor {
     fn next_turn(&mut self, now: u64) -> Option<usize> {
         self.charge();
         let stay = now < self.turn_ends;
-        let (last, hurry) = (self.scheduler.last(), self.typed_to);
-        let next = self.scheduler.pick(hurry, stay)?;
-        if hurry == Some(next) {
+        let (next, turn) = self.scheduler.pick(self.typed_to, stay)?;
+        if self.typed_to == Some(next) {
             self.typed_to = None;
         }
-        if last != Some(next) || !stay {
-            self.turn_ends = now + quantum_ns(self.policy);
+        if let Some(length) = turn.length(quantum_ns(self.policy)) {
+            self.turn_ends = now + length;
         }
         self.arm(now, next);
         Some(next)

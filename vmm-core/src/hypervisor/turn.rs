@@ -19,8 +19,7 @@ impl Hypervisor {
     pub(super) fn charge(&mut self) {
         if let Some((index, began)) = self.turn.take() {
             let ticks = tsc::now().wrapping_sub(began);
-            let weight = self.guests[index].policy.weight;
-            self.scheduler.charge(index, ticks, weight);
+            self.scheduler.charge(index, ticks);
         }
     }
 

@@ -82,7 +82,7 @@ mod tests {
                 all[index] = wakes;
                 prop_assert_eq!(sleepers.next(), all.iter().flatten().min().copied());
                 let due: Vec<_> = (0..MAX_VMS).filter(|vm| all[*vm].is_some_and(|wakes| wakes <= now)).collect();
-                    let mut woken = sleepers.wake(now);
+                let mut woken = sleepers.wake(now);
                 prop_assert!(core::iter::from_fn(|| woken.pop()).eq(due.iter().copied()));
                 due.into_iter().for_each(|vm| all[vm] = None);
             }
