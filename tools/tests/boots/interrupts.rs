@@ -15,6 +15,8 @@ use crate::tiny_guest::{
 
 trials![
     a_line_that_the_policy_gives_to_a_vm_interrupts_it_again_and_again,
+    an_edge_that_comes_before_the_end_of_the_one_before_is_not_lost,
+    a_line_of_the_focus_interrupts_whoever_has_it_and_nobody_else,
     a_line_that_the_machine_has_level_triggered_interrupts_until_its_device_is_served,
     a_vm_that_never_ends_its_interrupts_blocks_no_other,
     a_line_that_nobody_owns_interrupts_nobody,
@@ -56,19 +58,24 @@ fn wait(a: &mut CodeAssembler) -> Result<(), IcedError> {
 /// Served at each of its interrupts, the port interrupts again; after the third the VM ends.
 fn serves_three(a: &mut CodeAssembler, port: u32, line: u32) -> Result<(), IcedError> {
     on_interrupt(a, line, |a| {
-        let mut more = a.create_label();
-        // Reading why it interrupts satisfies the port; sending a byte makes it do so again.
-        a.mov(dx, port + 2)?;
-        a.in_(al, dx)?;
+        takes_one_of_three(a, port)?;
         end_interrupt(a, line)?;
-        a.dec(edi)?;
-        a.jnz(more)?;
-        power_off(a)?;
-        a.set_label(&mut more)?;
         out(a, port, u32::from(b'x'))?;
         a.iretd()
     })?;
     a.mov(edi, 3)
+}
+
+/// Reading why it interrupts satisfies the port; sending a byte makes it do so again.
+fn takes_one_of_three(a: &mut CodeAssembler, port: u32) -> Result<(), IcedError> {
+    let mut more = a.create_label();
+    a.mov(dx, port + 2)?;
+    a.in_(al, dx)?;
+    a.dec(edi)?;
+    a.jnz(more)?;
+    power_off(a)?;
+    a.set_label(&mut more)?;
+    a.nop()
 }
 
 fn a_line_that_the_policy_gives_to_a_vm_interrupts_it_again_and_again() {
@@ -81,10 +88,81 @@ fn a_line_that_the_policy_gives_to_a_vm_interrupts_it_again_and_again() {
     let to_the_vm = format!("{vmm}\n5 = {{ vm = \"demo\", ports = \"0x3e8-0x3ef\" }}");
     let ports = "[[vm.io]]\nports = \"0x3e8-0x3ef\"\naction = \"pass\"";
     let to_the_focus = format!("{ports}\n{vmm}\n5 = \"focus\"");
-    for routes in [to_the_vm, to_the_focus] {
-        let boot = Boot::policy(&POLICY.replace("#REST", &routes)).kernel(&kernel);
-        with_serial(boot, PORT, LINE).run().ends_with(0);
+    for (routes, pic) in [
+        (&to_the_vm, "on"),
+        (&to_the_vm, "off"),
+        (&to_the_focus, "on"),
+    ] {
+        let boot = Boot::policy(&POLICY.replace("#REST", routes)).kernel(&kernel);
+        let boot = with_serial(boot, PORT, LINE);
+        boot.args(["-machine", &format!("pic={pic}")])
+            .run()
+            .ends_with(0);
     }
+}
+
+/// The machine's 8259s keep an edge while it is masked; its I/O APIC does not.
+fn an_edge_that_comes_before_the_end_of_the_one_before_is_not_lost() {
+    const LINE: u32 = 7;
+    let kernel = tiny_guest(|a| {
+        on_interrupt(a, LINE, |a| {
+            takes_one_of_three(a, PORT)?;
+            out(a, PORT, u32::from(b'x'))?;
+            end_interrupt(a, LINE)?;
+            a.iretd()
+        })?;
+        a.mov(edi, 3)?;
+        enable_serial(a, PORT)?;
+        wait(a)
+    });
+    let routes = "[irq]\n1 = \"vmm\"\n4 = \"vmm\"\n\
+                  7 = { vm = \"demo\", ports = \"0x3e8-0x3ef\" }";
+    for pic in ["pic=on", "pic=off"] {
+        let boot = Boot::policy(&POLICY.replace("#REST", routes)).kernel(&kernel);
+        let boot = with_serial(boot.within_seconds("60"), PORT, LINE);
+        boot.args(["-machine", pic]).run().ends_with(0);
+    }
+}
+
+/// The first VM has the focus until a key to the second shows that it has it.
+fn a_line_of_the_focus_interrupts_whoever_has_it_and_nobody_else() {
+    let first = tiny_guest(|a| {
+        on_interrupt(a, LINE, |a| a.ud2())?;
+        wait(a)
+    });
+    let second = tiny_guest(|a| {
+        let mut no_key = a.create_label();
+        serves_three(a, PORT, LINE)?;
+        a.mov(dx, 0x3fd)?;
+        a.set_label(&mut no_key)?;
+        a.in_(al, dx)?;
+        a.test(al, 1)?;
+        a.jz(no_key)?;
+        enable_serial(a, PORT)?;
+        wait(a)
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let image = |name: &str, kernel: &[u8], rest: &str| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, kernel).expect("a kernel");
+        several_vms::vm(name, file.to_str().expect("a path"), rest)
+    };
+    let ports = "[[vm.io]]\nports = \"0x3e8-0x3ef\"\naction = \"pass\"";
+    let vms = [
+        image("first", &first, ""),
+        image("second", &second, ports),
+        "[irq]\n1 = \"vmm\"\n4 = \"vmm\"\n5 = \"focus\"\n".to_string(),
+    ];
+    let boot = script(
+        several_vms::policy("5 ms", &vms).within_seconds("60"),
+        &[
+            ("", "second: "),
+            ("\x1d2", "second has the keyboard"),
+            ("x", "second: power-off"),
+            ("\x1d1\x1ds\r", "first: turned-off"),
+        ],
+    );
+    with_serial(boot, PORT, LINE).run().ends_with(0);
 }
 
 /// A port that nobody serves asks on. Line 11 of QEMU's PC is level-triggered, since its firmware

@@ -64,6 +64,10 @@ impl IsaLines for Controller {
         self.lines().disable(line);
     }
 
+    fn hold(&mut self, line: u8) {
+        self.lines().hold(line);
+    }
+
     fn is_spurious(&mut self, line: u8) -> bool {
         self.lines().is_spurious(line)
     }
@@ -197,7 +201,7 @@ fn serve(controller: &mut impl IsaLines, line: u8) -> LineSet {
         return LineSet::default();
     }
     if !KEPT.contains(line) {
-        controller.disable(line);
+        controller.hold(line);
     }
     controller.end(line);
     LineSet(1 << line)

@@ -9,6 +9,9 @@ pub trait IsaLines {
     fn enable(&mut self, line: u8);
     /// Keeps `line` from interrupting.
     fn disable(&mut self, line: u8);
+    /// Keeps `line`, which has come, from coming again for what it came for, until it is enabled. An
+    /// edge meanwhile is not lost.
+    fn hold(&mut self, line: u8);
     /// Whether the interrupt of `line` was spurious: no device asked. Then it is over; else it is
     /// to be [ended](Self::end).
     fn is_spurious(&mut self, line: u8) -> bool;

@@ -83,6 +83,12 @@ impl<P: Ports> IsaLines for Pic<P> {
         self.set_mask(chip, bit, true);
     }
 
+    /// A masked line's edge stays in the chip's IRR.
+    #[inline]
+    fn hold(&mut self, line: u8) {
+        self.disable(line);
+    }
+
     #[inline]
     fn is_spurious(&mut self, line: u8) -> bool {
         let (chip, bit) = place(line);

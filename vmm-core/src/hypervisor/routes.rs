@@ -1,8 +1,8 @@
 //! Physical interrupt lines that the policy gives to VMs (`[irq]` in `vm.toml`).
 //!
-//! A line that came stays masked in the machine's controllers until its guest has ended the
-//! interrupt in its own. So a level-triggered line does not storm, and a guest that never
-//! answers blocks nobody else.
+//! A line that came is held in the machine's controllers until its guest has ended the interrupt
+//! in its own. So a level-triggered line does not storm, and a guest that never answers blocks
+//! nobody else.
 
 use super::Guest;
 use crate::host::irq::{self, LineSet};

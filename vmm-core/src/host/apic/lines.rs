@@ -29,8 +29,18 @@ pub type MachineLines = ApicLines<LocalRegisters, Mmio>;
 pub struct ApicLines<L, I> {
     local: LocalApic<L>,
     chips: Vec<IoApic<I>, MOST_CHIPS>,
-    /// The chip that each line is wired to, and its pin there.
-    pins: [Option<(usize, u32)>; LINES],
+    pins: [Option<Pin>; LINES],
+}
+
+/// Where a line ends.
+#[derive(Clone, Copy, Debug)]
+struct Pin {
+    /// The chip.
+    chip: usize,
+    /// Its number there.
+    pin: u32,
+    /// Whether the line asks by its level.
+    level: bool,
 }
 
 impl<L: Registers, I: Registers> ApicLines<L, I> {
@@ -59,19 +69,25 @@ impl<L: Registers, I: Registers> ApicLines<L, I> {
                 None if is_taken() => continue,
                 None => (line.into(), Signal::default()),
             };
+            let level = signal.level;
             *place = (lines.chips.iter_mut().enumerate())
-                .find_map(|(index, chip)| Some((index, chip.pin(number)?)));
-            if let Some((index, pin)) = *place {
-                lines.chips[index].route(pin, signal, FIRST_VECTOR + line, cpu);
+                .find_map(|(chip, of)| of.pin(number).map(|pin| Pin { chip, pin, level }));
+            if let Some(Pin { chip, pin, .. }) = *place {
+                lines.chips[chip].route(pin, signal, FIRST_VECTOR + line, cpu);
             }
         }
         lines
     }
 
+    fn place(&self, line: u8) -> Option<Pin> {
+        self.pins.get(usize::from(line)).copied().flatten()
+    }
+
     fn set_mask(&mut self, line: u8, masked: bool) {
-        let place = self.pins.get(usize::from(line)).copied().flatten();
-        let Some((index, pin)) = place else { return };
-        if let Some(chip) = self.chips.get_mut(index) {
+        let Some(Pin { chip, pin, .. }) = self.place(line) else {
+            return;
+        };
+        if let Some(chip) = self.chips.get_mut(chip) {
             chip.set_mask(pin, masked);
         }
     }
@@ -84,6 +100,13 @@ impl<L: Registers, I: Registers> IsaLines for ApicLines<L, I> {
 
     fn disable(&mut self, line: u8) {
         self.set_mask(line, true);
+    }
+
+    /// A masked pin forgets an edge, and an edge does not come again by itself.
+    fn hold(&mut self, line: u8) {
+        if self.place(line).is_some_and(|pin| pin.level) {
+            self.disable(line);
+        }
     }
 
     /// An APIC has a vector of its own for those.
@@ -166,6 +189,19 @@ mod tests {
         drop(routed);
         assert_eq!(chips[0].entries[2 * 3], 0x23);
         assert_eq!(chips[1].entries[2 * 7], 0x2B);
+    }
+
+    #[test]
+    fn a_level_is_masked_for_a_while_and_an_edge_would_be_lost_then() {
+        let (mut chips, mut local) = ([Chip::new(24)], Memory::default());
+        let mut routed = lines(&mut chips, &mut local, &[0], &PC);
+        for line in [7, 9] {
+            routed.enable(line);
+            routed.hold(line);
+        }
+        drop(routed);
+        assert_eq!(chips[0].entries[2 * 7], 0x27);
+        assert_eq!(chips[0].entries[2 * 9], 0x1_A029);
     }
 
     #[test]
