@@ -93,7 +93,7 @@ impl Scheduler {
     }
 
     /// Chooses a VM that can run: the one in a `hurry`, since a person has just typed to it,
-    /// unless it is more than two quanta ahead of another one (one is its own last turn); with
+    /// unless it is more than two quanta ahead of the floor (one is its own last turn); with
     /// `stay` the one that had the last turn, since that has not ended; else the one furthest
     /// behind.
     #[inline]
@@ -108,10 +108,9 @@ impl Scheduler {
             return Some((last, Turn::GoesOn));
         }
         let behind = self.furthest_behind()?;
-        let least = self.lead[behind];
-        self.floor = self.floor.max(least);
+        self.floor = self.floor.max(self.lead[behind]);
         let may_hurry = |first: &usize| {
-            let ahead = self.lead[*first].saturating_sub(least);
+            let ahead = self.lead[*first].saturating_sub(self.floor);
             ahead <= 2 * self.scaled(*first, self.quantum)
         };
         let (next, turn) = match (hurry.filter(may_hurry), stays) {

@@ -118,6 +118,7 @@ fn main() -> ExitCode {
         sessions::trials(),
         setting_up::trials(),
         several_vms::trials(),
+        several_vms::slow_trials(),
         shipped_policies::trials(),
         study::trials(),
         sweeping::trials(),

@@ -2,7 +2,7 @@
 
 use iced_x86::code_asm::{al, dx, edi, esi};
 
-use crate::harness::{Boot, Outcome, trials};
+use crate::harness::{Boot, Outcome, slow, trials, vmm};
 use crate::tiny_guest::{power_off, tiny_guest};
 
 trials![
@@ -17,6 +17,18 @@ trials![
     a_busy_guest_counts_its_ticks_although_others_run,
     the_power_button_switches_a_guest_off_that_listens_and_is_told_of_one_that_does_not,
 ];
+
+/// The trials that take long.
+pub fn slow_trials() -> Vec<libtest_mimic::Trial> {
+    slow![figures_of_several_vms_are_within_their_limits]
+}
+
+/// Shares by weight, ticks, keys to busy VMs, a change of vCPU and an exit among eight.
+fn figures_of_several_vms_are_within_their_limits() {
+    let bench = vmm().args(["bench-exits", "--several"]).output();
+    let bench = bench.expect("the program starts");
+    assert_eq!(bench.status.code(), Some(0), "{bench:?}");
+}
 
 const HEAD: &str = r#"
 [vmm]

@@ -53,7 +53,9 @@ impl Hypervisor {
         }
     }
 
+    /// What it takes is no VM's.
     fn obey(&mut self, order: Order) {
+        self.charge();
         match order {
             Order::List => self.list(),
             Order::Close => self.go_to(self.focus),

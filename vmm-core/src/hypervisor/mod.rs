@@ -206,6 +206,7 @@ impl Hypervisor {
         loop {
             let now = self.look_around();
             if now >= self.paint_at {
+                self.charge();
                 self.paint();
                 self.paint_at = now + FRAME_NS;
             }

@@ -15,7 +15,8 @@ use crate::vm::refusal;
 
 impl Hypervisor {
     /// Charges who had the last turn for all the time that has passed since, what the VMM did
-    /// between the turns included: a VM that keeps it busy pays for that.
+    /// between the turns included: a VM that keeps it busy pays for that, and none pays for what
+    /// is done after this and for a person: orders of the console, and the screen.
     pub(super) fn charge(&mut self) {
         if let Some((index, began)) = self.turn.take() {
             let ticks = tsc::now().wrapping_sub(began);

@@ -108,10 +108,9 @@ impl Walk {
         let behind = (0..MAX_VMS)
             .filter(|vm| self.runnable[*vm])
             .min_by_key(|vm| self.lead[*vm])?;
-        let least = self.lead[behind];
-        self.floor = self.floor.max(least);
+        self.floor = self.floor.max(self.lead[behind]);
         let whole = (behind, Turn::Whole);
-        let hurry = hurry.filter(|vm| self.lead[*vm] - least <= 2 * self.quantum[*vm]);
+        let hurry = hurry.filter(|vm| self.lead[*vm] - self.floor <= 2 * self.quantum[*vm]);
         let next = match hurry {
             Some(vm) if vm == behind => whole,
             Some(vm) => (vm, Turn::Short),
@@ -122,7 +121,7 @@ impl Walk {
     }
 }
 
-/// VMs that are always busy, and time that passes for them.
+/// VMs that are busy, and time that passes for them.
 struct Play {
     scheduler: Scheduler,
     /// How long the turn still lasts.
@@ -225,22 +224,25 @@ proptest! {
         }
     }
 
-    /// However busy it is itself, unless it is typed to for more than its share: then a short
-    /// turn for each key is more than it may have.
+    /// However busy it is itself, and whoever wakes meanwhile; unless it is typed to for more than
+    /// its share: then a short turn for each key is more than it may have.
     #[test]
     fn a_key_to_a_busy_vm_waits_for_nobody(
         weights in weights(),
         focus in any::<prop::sample::Index>(),
         overshoot in 0..QUANTUM / 50,
-        pauses in prop::collection::vec(0.0..2.0, 1..20),
+        pauses in prop::collection::vec((0.0..2.0, 0usize..9, any::<bool>()), 1..20),
     ) {
         let focus = focus.index(weights.len());
         let sum: u32 = weights.iter().sum();
         let round = weights.len().max(sum.div_ceil(weights[focus]) as usize);
         let short = Turn::Short.length(QUANTUM).expect("a length") + overshoot;
         let mut play = Play::new(&weights, overshoot);
-        for pause in pauses {
+        for (pause, other, is_busy) in pauses {
             play.pass((short as f64 * round as f64 * (1.0 + pause)) as u64);
+            if other != focus && other < weights.len() {
+                play.scheduler.set_runnable(other, is_busy);
+            }
             prop_assert_eq!(play.pick(Some(focus)), focus);
         }
     }
