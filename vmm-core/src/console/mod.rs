@@ -4,6 +4,6 @@ mod chord;
 mod keys;
 mod view;
 
-pub use chord::{Chord, LET_GO, Pressed};
+pub use chord::{Chord, Pressed};
 pub use keys::{Keys, Order, Typed};
 pub use view::{HEADING, HELP, Row, Sample};

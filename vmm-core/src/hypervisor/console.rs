@@ -1,7 +1,7 @@
 //! The console: what a person types goes to the VM in focus, or is an order to the VMM.
 
 use super::{Guest, Hypervisor};
-use crate::console::{HEADING, HELP, LET_GO, Order, Pressed, Row, Sample, Typed};
+use crate::console::{HEADING, HELP, Order, Pressed, Row, Sample, Typed};
 use crate::host::log::{say, turn_back};
 use crate::host::screen::SCREEN;
 use crate::host::tsc;
@@ -40,7 +40,6 @@ impl Hypervisor {
                 self.typed_to = Some(self.focus);
             }
             Pressed::Chord => {
-                LET_GO.into_iter().for_each(|code| guest.key(code));
                 let order = self.keys.open();
                 self.obey(order);
             }
@@ -56,6 +55,9 @@ impl Hypervisor {
     /// What it takes is no VM's.
     fn obey(&mut self, order: Order) {
         self.charge();
+        if let Some(guest) = self.guests.get_mut(self.focus) {
+            self.chord.let_go(|byte| guest.key(byte));
+        }
         match order {
             Order::List => self.list(),
             Order::Close => self.go_to(self.focus),
@@ -71,6 +73,9 @@ impl Hypervisor {
                         guest.start_again = !guest.start_again;
                     }
                 } else if !self.turn_off("turned off at the console") {
+                    if let Some(guest) = self.guests.get_mut(self.focus) {
+                        guest.restarts = 0;
+                    }
                     self.start_vm(self.focus);
                 }
                 self.list();

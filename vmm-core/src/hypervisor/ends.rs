@@ -98,6 +98,7 @@ impl Hypervisor {
 /// Whether a VM that has ended so is to start again, by a person's word or by the policy's.
 pub(super) fn starts_again(guest: &mut Guest, how: How) -> bool {
     if core::mem::take(&mut guest.start_again) {
+        guest.restarts = 0;
         return true;
     }
     let wanted = match guest.policy.restart {

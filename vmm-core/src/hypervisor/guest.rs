@@ -25,7 +25,7 @@ pub(super) struct Guest {
     pub life: Option<&'static mut Life>,
     /// How it ended last.
     pub ended: Option<How>,
-    /// How often the policy has started it again.
+    /// How often the policy has started it again since a person did.
     pub restarts: u32,
     /// A person wants it to start again once it has ended.
     pub start_again: bool,
