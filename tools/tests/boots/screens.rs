@@ -85,21 +85,30 @@ impl Screen {
     }
 
     /// Fails unless the picture has one shape for each character of the text, and another for
-    /// each other one: then it reads as the text does. One place has the cursor.
-    pub fn shows_its_text(&self, glyphs: &mut Glyphs) {
+    /// each other one: then it reads as the text does. One place may have the cursor, which
+    /// blinks: returns its row and column.
+    pub fn shows_its_text(&self, glyphs: &mut Glyphs) -> Option<(usize, usize)> {
         let rows: Vec<_> = self.text.lines().map(str::as_bytes).collect();
-        let mut odd = 0;
+        let mut odd = Vec::new();
         for (place, shape) in self.shapes.iter().enumerate() {
             let row = rows.get(place / COLUMNS).copied().unwrap_or_default();
             let character = row.get(place % COLUMNS).copied().unwrap_or(b' ');
             if glyphs.entry(character).or_insert_with(|| shape.clone()) != shape {
-                odd += 1;
+                odd.push((place / COLUMNS, place % COLUMNS));
             }
         }
-        assert!(odd <= 1, "{odd} places do not look like\n{}", self.text);
+        assert!(odd.len() <= 1, "{odd:?} do not look like\n{}", self.text);
         let shapes: HashSet<_> = glyphs.values().collect();
         assert_eq!(shapes.len(), glyphs.len(), "two characters look alike");
         assert!(glyphs[&b' '].iter().all(|lit| !lit), "a blank is not blank");
+        odd.pop()
+    }
+
+    /// The row and column behind the last of the text.
+    pub fn end(&self) -> (usize, usize) {
+        let rows = self.text.lines().map(|row| row.trim_end().len());
+        let last = rows.enumerate().filter(|(_, length)| *length > 0).last();
+        last.expect("text")
     }
 }
 

@@ -2,6 +2,7 @@
 //! at each, types into each, stops one, starts it again, and switches all of them off.
 
 use iced_x86::code_asm::{dword_ptr, esi};
+use tempfile::TempDir;
 
 use crate::harness::{Boot, Outcome, trials};
 use crate::screens::{Glyphs, Screen};
@@ -25,9 +26,62 @@ fn four() -> Boot {
         .fold(boot, |boot, _| boot.args(["--expect", "tollgate> "]))
 }
 
-fn script(boot: Boot, steps: &[(&str, &str)]) -> Boot {
-    let steps = steps.iter();
-    steps.fold(boot, |boot, (option, text)| boot.args([option, text]))
+/// Gives it these options, each with its text.
+fn options(boot: Boot, options: &[(&str, &str)]) -> Boot {
+    let options = options.iter();
+    options.fold(boot, |boot, (option, text)| boot.args([option, text]))
+}
+
+/// The pictures that a session takes.
+struct Pictures {
+    folder: TempDir,
+    glyphs: Glyphs,
+    /// How many of those that were looked at have shown a cursor.
+    cursors: usize,
+}
+
+impl Pictures {
+    fn new() -> Pictures {
+        Pictures {
+            folder: tempfile::tempdir().expect("a folder"),
+            glyphs: Glyphs::default(),
+            cursors: 0,
+        }
+    }
+
+    /// Saves the screen, twice: the cursor blinks. Shift types nothing.
+    fn take(&self, boot: Boot, name: &str) -> Boot {
+        let longer_than_a_blink = "<shift>".repeat(6);
+        let save = |boot: Boot, name: String| {
+            ["txt", "ppm"].iter().fold(boot, |boot, kind| {
+                let file = self.folder.path().join(format!("{name}.{kind}"));
+                boot.arg("--screen").arg(file)
+            })
+        };
+        let boot = save(boot, name.to_owned()).args(["--keys", &longer_than_a_blink]);
+        save(boot, format!("{name}-later"))
+    }
+
+    /// What the picture reads as.
+    fn text(&mut self, name: &str) -> String {
+        let screen = Screen::load(self.folder.path(), name);
+        screen.shows_its_text(&mut self.glyphs);
+        screen.text
+    }
+
+    /// What both read as. Where the cursor is seen, it is behind that.
+    fn text_with_cursor(&mut self, name: &str) -> String {
+        let names = [name.to_owned(), format!("{name}-later")];
+        let [now, later] = names.map(|name| Screen::load(self.folder.path(), &name));
+        assert_eq!(now.text, later.text, "{name} has changed");
+        for screen in [&now, &later] {
+            if let Some(cursor) = screen.shows_its_text(&mut self.glyphs) {
+                assert_eq!(cursor, now.end(), "{name}:\n{}", now.text);
+                self.cursors += 1;
+            }
+        }
+        now.text
+    }
 }
 
 /// How often VM `name` has answered `in 21`.
@@ -40,23 +94,19 @@ fn answers(outcome: &Outcome, name: &str) -> usize {
 }
 
 fn a_session_on_the_serial_line() {
+    let mut pictures = Pictures::new();
+    let mut boot = four();
+    for (number, name) in [(2, "b"), (4, "d"), (3, "c"), (1, "a")] {
+        let steps = [
+            ("--type", &*format!("\x1d{number}")),
+            ("--expect", &*format!("{name} has the keyboard")),
+            ("--type", &*format!("in 21\nthis is {name}")),
+            ("--expect", &*format!("{name}| ~ in: port 21")),
+            ("--see", &*format!("tollgate> this is {name}")),
+        ];
+        boot = pictures.take(options(boot, &steps), name);
+    }
     let steps = [
-        ("--type", "\x1d2"),
-        ("--expect", "b has the keyboard"),
-        ("--type", "in 21\n"),
-        ("--expect", "b| ~ in: port 21"),
-        ("--type", "\x1d4"),
-        ("--expect", "d has the keyboard"),
-        ("--type", "in 21\n"),
-        ("--expect", "d| ~ in: port 21"),
-        ("--type", "\x1d3"),
-        ("--expect", "c has the keyboard"),
-        ("--type", "in 21\n"),
-        ("--expect", "c| ~ in: port 21"),
-        ("--type", "\x1d1"),
-        ("--expect", "a has the keyboard"),
-        ("--type", "in 21\n"),
-        ("--expect", "a| ~ in: port 21"),
         // c is stopped, and started again.
         ("--type", "\x1d3"),
         ("--expect", "c has the keyboard"),
@@ -86,13 +136,13 @@ fn a_session_on_the_serial_line() {
         ("--expect", "c: power-off"),
         ("--type", "\x1d4"),
         ("--expect", "d has the keyboard"),
-        ("--type", "poweroff\n"),
+        ("--type", "\npoweroff\n"),
         ("--expect", "d: power-off"),
         ("--type", "\x1d1"),
         ("--expect", "a has the keyboard"),
-        ("--type", "poweroff\n"),
+        ("--type", "\npoweroff\n"),
     ];
-    let outcome = script(four(), &steps).run().ends_with(0);
+    let outcome = options(boot, &steps).run().ends_with(0);
     for (name, expected) in [("a", 1), ("b", 1), ("c", 2), ("d", 1)] {
         assert_eq!(
             answers(&outcome, name),
@@ -101,20 +151,20 @@ fn a_session_on_the_serial_line() {
             outcome.lines
         );
     }
+    for name in NAMES {
+        let text = pictures.text_with_cursor(name);
+        assert!(text.contains("~ in: port 21 reads"), "{name}:\n{text}");
+        let typed = format!("tollgate> this is {name}");
+        assert!(text.trim_end().ends_with(&typed), "{name}:\n{text}");
+        assert_eq!(text.matches("tollgate> ").count(), 2, "{name}:\n{text}");
+    }
+    assert!(pictures.cursors > 0, "no cursor has been seen");
 }
 
 const CHORD: &str = "<ctrl+alt+esc>";
 
 fn a_session_on_the_keyboard_and_the_screen() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = |name: &str| {
-        let path = folder.path().join(name);
-        path.to_str().expect("a path").to_owned()
-    };
-    let look = |boot: Boot, name: &str| {
-        let (text, picture) = (path(&format!("{name}.txt")), path(&format!("{name}.ppm")));
-        boot.args(["--screen", &text, "--screen", &picture])
-    };
+    let mut pictures = Pictures::new();
     let mut boot = four().args(["--see", "tollgate> "]);
     // Into each, another command; the answer alone shows that it is the right screen.
     for (key, name, command) in [
@@ -137,12 +187,12 @@ fn a_session_on_the_keyboard_and_the_screen() {
             .args(["--keys", &typed, "--see", answered])
             // Once this is on the screen, all that came before is, and nothing moves.
             .args(["--keys", "still", "--see", "tollgate> still"]);
-        boot = look(boot, name);
+        boot = pictures.take(boot, name);
     }
     boot = boot
         .args(["--keys", CHORD, "--see", "Enter to the guest"])
         .args(["--see", ">  1 a"]);
-    boot = look(boot, "list");
+    boot = pictures.take(boot, "list");
     // c is stopped and started again, and its screen is a new one.
     let steps = [
         ("--keys", "3"),
@@ -154,9 +204,17 @@ fn a_session_on_the_keyboard_and_the_screen() {
         ("--keys", "s\\n"),
         ("--expect", "c has the keyboard"),
         ("--see", "type help"),
-        ("--see", "tollgate> "),
+        ("--keys", "still"),
+        ("--see", "tollgate> still"),
     ];
-    boot = look(script(boot, &steps), "again");
+    boot = pictures.take(options(boot, &steps), "again");
+    // b has kept its screen and its cursor meanwhile.
+    let steps = [
+        ("--keys", "<ctrl+alt+esc>2"),
+        ("--expect", "b has the keyboard"),
+        ("--see", "in: port 21"),
+    ];
+    boot = pictures.take(options(boot, &steps), "kept");
     for (key, name) in [("2", "b"), ("4", "d"), ("1", "a"), ("3", "c")] {
         let open = format!("{CHORD}{key}");
         let chosen = format!("{name} has the keyboard");
@@ -168,37 +226,28 @@ fn a_session_on_the_keyboard_and_the_screen() {
     }
     boot.run().ends_with(0);
 
-    let screen = |name: &str| Screen::load(folder.path(), name);
-    let mut glyphs = Glyphs::default();
     for (name, command, answer) in [
         ("a", "tollgate> cpuid", "~ cpuid: extended"),
         ("b", "tollgate> in 21", "~ in: port 21 reads"),
         ("c", "tollgate> fault", "fault: survived"),
         ("d", "tollgate> ticks", "~ ticks: "),
     ] {
-        let screen = screen(name);
-        assert!(screen.text.contains(command), "{name}:\n{}", screen.text);
-        assert!(screen.text.contains(answer), "{name}:\n{}", screen.text);
-        let prompts = screen.text.matches("tollgate> ").count();
-        assert!(prompts <= 2, "others' commands on {name}:\n{}", screen.text);
-        screen.shows_its_text(&mut glyphs);
+        let text = pictures.text_with_cursor(name);
+        assert!(text.contains(command), "{name}:\n{text}");
+        assert!(text.contains(answer), "{name}:\n{text}");
+        let prompts = text.matches("tollgate> ").count();
+        assert!(prompts <= 2, "others' commands on {name}:\n{text}");
     }
-    let list = screen("list");
+    let list = pictures.text("list");
     for name in NAMES {
-        let row = list
-            .text
-            .lines()
-            .find(|row| row[4..].starts_with(&format!(" {name}  ")));
-        assert!(
-            row.is_some_and(|row| row.contains("waiting")),
-            "{}",
-            list.text
-        );
+        let mut rows = list.lines();
+        let row = rows.find(|row| row[4..].starts_with(&format!(" {name}  ")));
+        assert!(row.is_some_and(|row| row.contains("waiting")), "{list}");
     }
-    list.shows_its_text(&mut glyphs);
-    let again = screen("again");
-    assert!(!again.text.contains("fault"), "{}", again.text);
-    again.shows_its_text(&mut glyphs);
+    let again = pictures.text_with_cursor("again");
+    assert!(!again.contains("fault"), "{again}");
+    assert_eq!(pictures.text_with_cursor("kept"), pictures.text("b"));
+    assert!(pictures.cursors > 0, "no cursor has been seen");
 }
 
 /// There is memory for eight lives at a time and no more, and there are sixteen.

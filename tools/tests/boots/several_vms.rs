@@ -3,6 +3,7 @@
 use iced_x86::code_asm::{al, dx, edi, esi};
 
 use crate::harness::{Boot, Outcome, slow, trials, vmm};
+use crate::in_a_vm::count;
 use crate::tiny_guest::{power_off, tiny_guest};
 
 trials![
@@ -15,6 +16,7 @@ trials![
     a_vm_without_autostart_waits_for_a_person,
     vms_that_print_at_once_keep_their_lines_whole,
     a_busy_guest_counts_its_ticks_although_others_run,
+    the_list_shows_each_vm_s_share_by_weight_and_e_its_own_exits,
     the_power_button_switches_a_guest_off_that_listens_and_is_told_of_one_that_does_not,
 ];
 
@@ -31,6 +33,9 @@ fn figures_of_several_vms_are_within_their_limits() {
 }
 
 const HEAD: &str = r#"
+[target]
+machine = "MACHINE"
+
 [vmm]
 quantum = "QUANTUM"
 
@@ -56,11 +61,13 @@ pub fn vm(name: &str, image: &str, rest: &str) -> String {
 /// A policy of these VMs. With a long quantum no VM interrupts another's line on the log, so
 /// that a script can wait for whole prompts.
 pub fn policy(quantum: &str, vms: &[String]) -> Boot {
-    Boot::policy(&format!(
-        "{}{}",
-        HEAD.replace("QUANTUM", quantum),
-        vms.concat()
-    ))
+    Boot::policy(&policy_for("qemu-tcg", quantum, vms))
+}
+
+/// The same as text, for a machine.
+pub fn policy_for(machine: &str, quantum: &str, vms: &[String]) -> String {
+    let head = HEAD.replace("MACHINE", machine);
+    head.replace("QUANTUM", quantum) + &vms.concat()
 }
 
 /// The guest kernel's shell in a VM each.
@@ -292,6 +299,74 @@ fn a_busy_guest_counts_its_ticks_although_others_run() {
     let first = first.and_then(|line| line.split('|').next()).expect("a VM");
     assert_ne!(first, "d");
     assert_eq!(counts_its_ticks(&outcome, first), 100);
+}
+
+/// The third VM is started when the list is shown first, and is over when it is shown last. Until
+/// then the others have run by their weights.
+fn the_list_shows_each_vm_s_share_by_weight_and_e_its_own_exits() {
+    let vms = [
+        with_kernel("light", "busy=60", "weight = 1"),
+        with_kernel("heavy", "busy=60", "weight = 3"),
+        with_kernel("clock", "busy=2", "weight = 4\nautostart = false"),
+    ];
+    let steps = [
+        ("", "heavy| keyboard: ready"),
+        ("\x1dnns\r", "clock has the keyboard"),
+        ("", "clock: power-off"),
+        ("\x1d", "Enter to the guest"),
+        ("1\x1de", "exits of light:"),
+        ("n", ">  2 heavy"),
+        ("e", "exits of heavy:"),
+        ("s", "heavy: turned-off"),
+        ("1\x1ds\r", "light: turned-off"),
+    ];
+    let boot = script(policy("10 ms", &vms).within_seconds("120"), &steps);
+    let outcome = boot.args(COUNTED).run().ends_with(0);
+    let over = outcome
+        .lines
+        .iter()
+        .position(|line| line.starts_with("clock| ~ busy: "));
+    let last = &outcome.lines[over.expect("an end")..];
+    let row = |name: &str| {
+        let rows = last.iter().filter_map(|line| line.strip_prefix("[vmm] "));
+        let mut words = rows.map(|row| row.trim_start_matches('>').split_whitespace());
+        let row = words.find(|words| words.clone().nth(1) == Some(name));
+        row.expect("a row").map(str::to_owned).collect::<Vec<_>>()
+    };
+    let number = |text: &str| text.parse::<f64>().expect("a number");
+    let [light, heavy, clock] = ["light", "heavy", "clock"].map(row);
+    for (row, least) in [(&light, 0.2), (&heavy, 0.6)] {
+        assert_eq!(row[2], "running");
+        assert!(number(&row[3]) >= least, "{row:?}");
+        assert!(number(&row[7]) > 0.0, "no exits: {row:?}");
+        assert_eq!(row[8], "16");
+    }
+    assert_eq!((&*clock[2], &*clock[8]), ("power-off", "0"));
+    let shares = [&light, &heavy].map(|row| number(&row[5]));
+    let ratio = shares[1] / shares[0];
+    assert!((2.8..3.2).contains(&ratio), "{shares:?}");
+    assert!(shares[0] > 9.0, "{shares:?}");
+
+    let [light, heavy] = ["light", "heavy"].map(|name| {
+        let heading = format!("[vmm] exits of {name}:");
+        let rows = last.iter().skip_while(|line| **line != heading).skip(1);
+        let rows = rows.map_while(|line| {
+            let (count, exit) = line.strip_prefix("[vmm] ")?.trim_start().split_once("  ")?;
+            Some((exit.to_owned(), count.parse::<u64>().ok()?))
+        });
+        rows.collect::<Vec<_>>()
+    });
+    for (name, exits) in [("light", &light), ("heavy", &heavy)] {
+        assert!(exits.iter().any(|(exit, _)| exit == "ioio"), "{exits:?}");
+        for (exit, shown) in exits {
+            let in_the_end = count(&outcome, name, exit);
+            assert!(
+                0 < *shown && *shown <= in_the_end,
+                "{name}: {exit}: {shown}"
+            );
+        }
+    }
+    assert_ne!(light, heavy);
 }
 
 /// How many ticks of its timer, which ticks a hundred times a second, a busy guest says it has
