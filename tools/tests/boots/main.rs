@@ -102,7 +102,6 @@ fn main() -> ExitCode {
         modes::trials(),
         modules::trials(),
         neighbours::trials(),
-        neighbours::slow_trials(),
         on_a_terminal::trials(),
         overhead::trials(),
         paging_costs::slow_trials(),

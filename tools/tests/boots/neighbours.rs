@@ -5,14 +5,9 @@ use iced_x86::IcedError;
 use iced_x86::code_asm::{CodeAssembler, al, dx, eax, esp, ptr};
 use tempfile::TempDir;
 
-use crate::harness::{Boot, Outcome, slow, trials};
-use crate::several_vms::{COUNTED, counts_its_ticks, policy, policy_for, script, vm, with_kernel};
+use crate::harness::{Boot, Outcome, trials};
+use crate::several_vms::{COUNTED, counts_its_ticks, policy, script, vm, with_kernel};
 use crate::tiny_guest::{end_interrupt, on_interrupt, out, tiny_guest};
-
-/// The trials that take long.
-pub fn slow_trials() -> Vec<libtest_mimic::Trial> {
-    slow![in_bochs_a_triple_fault_and_a_flood_leave_the_others_and_the_console_alone]
-}
 
 trials![
     a_triple_fault_leaves_the_others_alone,
@@ -105,52 +100,14 @@ fn a_vm_that_spins_with_interrupts_off_starves_nobody() {
 }
 
 fn a_vm_that_floods_its_uart_starves_nobody() {
-    starves_nobody(floods);
-}
-
-fn floods(a: &mut CodeAssembler) -> Result<(), IcedError> {
-    let mut again = a.create_label();
-    a.mov(dx, 0x3f8)?;
-    a.mov(al, 0x2e)?;
-    a.set_label(&mut again)?;
-    a.out(dx, al)?;
-    a.jmp(again)
-}
-
-/// Bochs brings no interrupt to a guest that keeps them off, so this one lets them in.
-fn in_bochs_a_triple_fault_and_a_flood_leave_the_others_and_the_console_alone() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let image = |name: &str, kernel: &[u8]| {
-        let file = folder.path().join(name);
-        std::fs::write(&file, kernel).expect("a kernel");
-        vm(name, file.to_str().expect("a path"), "")
-    };
-    let flood = tiny_guest(|a| {
-        a.sti()?;
-        floods(a)
+    starves_nobody(|a| {
+        let mut again = a.create_label();
+        a.mov(dx, 0x3f8)?;
+        a.mov(al, 0x2e)?;
+        a.set_label(&mut again)?;
+        a.out(dx, al)?;
+        a.jmp(again)
     });
-    let vms = [
-        with_kernel("shell", "", ""),
-        image("flood", &flood),
-        image("crash", &triple_fault()),
-        with_kernel("other", "", "autostart = false"),
-    ];
-    let console = [
-        ("", "crash: crashed: "),
-        ("in 21\n", "shell| ~ in: port 21"),
-        ("\x1d4", "other is off"),
-        ("\x1ds\r", "other| tollgate> "),
-        ("fault\n", "other| fault: survived"),
-        ("\x1d2\x1ds\r", "flood: turned-off"),
-        ("\x1d4", "other has the keyboard"),
-        ("poweroff\n", "other: power-off"),
-        ("\x1d1", "shell has the keyboard"),
-        ("poweroff\n", "shell: power-off"),
-    ];
-    let boot = policy_for("bochs-ryzen", "5 ms", &vms);
-    script(Boot::bochs(&boot).within_seconds("240"), &console)
-        .run()
-        .ends_with(1);
 }
 
 /// Has the timer tick with every second pulse of its crystal, 596,591 times a second, and serves

@@ -33,9 +33,6 @@ fn figures_of_several_vms_are_within_their_limits() {
 }
 
 const HEAD: &str = r#"
-[target]
-machine = "MACHINE"
-
 [vmm]
 quantum = "QUANTUM"
 
@@ -61,13 +58,11 @@ pub fn vm(name: &str, image: &str, rest: &str) -> String {
 /// A policy of these VMs. With a long quantum no VM interrupts another's line on the log, so
 /// that a script can wait for whole prompts.
 pub fn policy(quantum: &str, vms: &[String]) -> Boot {
-    Boot::policy(&policy_for("qemu-tcg", quantum, vms))
-}
-
-/// The same as text, for a machine.
-pub fn policy_for(machine: &str, quantum: &str, vms: &[String]) -> String {
-    let head = HEAD.replace("MACHINE", machine);
-    head.replace("QUANTUM", quantum) + &vms.concat()
+    Boot::policy(&format!(
+        "{}{}",
+        HEAD.replace("QUANTUM", quantum),
+        vms.concat()
+    ))
 }
 
 /// The guest kernel's shell in a VM each.
