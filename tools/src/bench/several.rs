@@ -252,7 +252,7 @@ fn typed() -> Vec<String> {
             format!("\x1d{}", index + 1),
             format!("{name} has the keyboard"),
         );
-        ["--type", &choice, "--expect", &chosen, "--keys", "busy"].map(String::from)
+        ["--type", &choice, "--expect", &chosen, "--keys", "b"].map(String::from)
     });
     let to_person = ["--type", "\x1d5\n", "--expect", "tollgate> "].map(String::from);
     let round: Vec<_> = to_busy.chain(to_person).collect();
