@@ -56,7 +56,10 @@ impl Hypervisor {
     fn obey(&mut self, order: Order) {
         self.charge();
         if let Some(guest) = self.guests.get_mut(self.focus) {
-            self.chord.let_go(|byte| guest.key(byte));
+            self.chord.let_go(|byte| {
+                guest.key(byte);
+                self.typed_to = Some(self.focus);
+            });
         }
         match order {
             Order::List => self.list(),
