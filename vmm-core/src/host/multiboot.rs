@@ -13,6 +13,7 @@ use heapless::{String, Vec};
 use super::bytes::{Bytes, Unreadable};
 use super::screen::{COLUMNS, ROWS};
 use super::span::Span;
+use crate::addr::PAGE;
 
 /// Memory-map entries that [`BootInfo`] can hold.
 pub const MAX_REGIONS: usize = 128;
@@ -218,10 +219,14 @@ impl BootInfo {
         end: u32,
         string: String<MAX_MODULE_STRING>,
     ) -> Result<(), BootInfoError> {
-        if end < start || start < 0x1000 {
+        let span = if start == end {
+            // An empty one is nowhere; GRUB says in page 0.
+            Span::sized(PAGE, 0)
+        } else if end < start || u64::from(start) < PAGE {
             return Err(BootInfoError::BadModule(number));
-        }
-        let span = Span::new(u64::from(start), u64::from(end));
+        } else {
+            Span::new(u64::from(start), u64::from(end))
+        };
         self.modules
             .push(Module { span, string })
             .map_err(|_| BootInfoError::TooManyModules(number.saturating_add(1)))

@@ -94,6 +94,16 @@ fn modules_come_with_their_strings() {
 }
 
 #[test]
+fn an_empty_module_is_one_wherever_it_is_said_to_be() {
+    let mut memory = Memory::with_map(FLAG_MODULES);
+    memory.put(INFO + 20, 1);
+    memory.put(INFO + 24, 0x2000);
+    let boot = memory.read().unwrap();
+    assert_eq!(boot.modules[0].span.bytes(), 0);
+    assert_ne!(boot.modules[0].span.start, Span::new(0, 0).start);
+}
+
+#[test]
 fn a_command_line_is_read_to_its_nul() {
     let mut memory = Memory::with_map(FLAG_COMMAND_LINE);
     memory.put(INFO + 16, 0x3000);
@@ -172,8 +182,9 @@ fn each_defect_has_its_error() {
     assert_eq!(modules.read(), Err(BootInfoError::TooManyModules(MOST + 1)));
     modules.put(INFO + 20, 1);
     modules.put(INFO + 24, 0x2000);
+    modules.put(0x2004, 0x20_0000);
     assert_eq!(modules.read(), Err(BootInfoError::BadModule(0)));
-    modules.put(0x2000, 0x20_0000);
+    modules.put(0x2000, 0x20_0001);
     assert_eq!(modules.read(), Err(BootInfoError::BadModule(0)));
 
     let mut line = Memory::with_map(FLAG_COMMAND_LINE);
