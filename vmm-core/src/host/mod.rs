@@ -144,7 +144,7 @@ impl Machine {
         serial::settle(acpi.serial);
         let display = boot.display;
         // SAFETY: as this function's caller says.
-        let memory = unsafe { Memory::take(boot, image) };
+        let memory = unsafe { Memory::take(&boot, image) };
         let drawing = tsc::now();
         // The VMM's own page tables have pixels go out many at a time. To tell an error, others do.
         if memory.is_ok() || is_mapped_at_first(display) {
@@ -199,11 +199,13 @@ struct Memory {
 }
 
 impl Memory {
-    /// Finds what is free, and maps everything by page tables of the VMM's own.
+    /// Finds what is free, and maps everything by page tables of the VMM's own. Not inlined, so
+    /// that its room on the stack is free again after it.
     ///
     /// # Safety
     /// As for [`Machine::init`].
-    unsafe fn take(boot: BootInfo, image: &ImageLayout) -> Result<Self, InitError> {
+    #[inline(never)]
+    unsafe fn take(boot: &BootInfo, image: &ImageLayout) -> Result<Self, InitError> {
         let taken = boot.occupied.iter().copied();
         let modules = boot.modules.iter().map(|module| module.span);
         let reserved = boot
@@ -215,7 +217,7 @@ impl Memory {
 
         // SAFETY: what is free is RAM that nobody uses, mapped below 4 GiB as the caller says.
         let place = unsafe { room(&mut frames) }.ok_or(InitError::NoMemory)?;
-        let boot: &'static BootInfo = place.write(boot);
+        let boot: &'static BootInfo = place.write(boot.clone());
         // SAFETY: the same.
         let cpu = unsafe { Cpu::create(&mut frames) }.ok_or(InitError::NoMemory)?;
         // SAFETY: this is the boot CPU, in ring 0, with interrupts off.
