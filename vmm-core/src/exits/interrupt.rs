@@ -31,7 +31,10 @@ pub fn emulate(vcpu: &mut Vcpu, vm: &mut Vm) -> Outcome {
             Outcome::Resume
         }
         // The pending event is taken by the host as soon as GIF is 1 again.
-        _ => Outcome::Leave,
+        _ => {
+            vcpu.keep_shadow(&vm.memory);
+            Outcome::Leave
+        }
     }
 }
 
@@ -61,9 +64,10 @@ pub fn offer(vcpu: &mut Vcpu, vm: &mut Vm) {
         // The bell is taken.
         vm.retry_soon = true;
     } else if vcpu.in_shadow() {
-        // QUIRK: QEMU 7.2 forgets the shadow on VMRUN, so the bell would ring between STI
-        // and HLT and the wake-up would be lost. Try again after the next instruction.
-        vm.retry_soon = true;
+        // QUIRK: QEMU 7.2 forgets the shadow on VMRUN, so that a bell would ring in it. Try again
+        // after the next instruction, unless that tells by itself.
+        vcpu.silence_bell();
+        vm.retry_soon = !vcpu.halts_in_shadow();
     } else {
         vcpu.ring_bell();
     }

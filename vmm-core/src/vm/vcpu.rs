@@ -104,6 +104,8 @@ pub struct Vcpu {
     pub has_decode_assists: bool,
     /// Whether interrupts go into the guest by V_IRQ, and not by EVENTINJ.
     pub interrupts_by_v_irq: bool,
+    /// The RIP of the HLT that the guest is about to execute in an interrupt shadow.
+    halts_at: Option<u64>,
     /// The instruction that the guest is being stepped over, if it is.
     pub step: Option<Step>,
     /// The event whose delivery is watched, if one is.
@@ -138,6 +140,7 @@ impl Vcpu {
             has_clean_bits: false,
             has_decode_assists: false,
             interrupts_by_v_irq: false,
+            halts_at: None,
             step: None,
             delivery: None,
             breakpoints_told: 0,

@@ -31,14 +31,43 @@ fn a_guest_with_interrupts_off_gets_the_bell() {
 /// QUIRK: QEMU 7.2 forgets the shadow on VMRUN.
 #[test]
 fn in_an_interrupt_shadow_no_bell_rings() {
-    let Instance { mut vcpu, mut vm } = guest(&QUIET, &[]);
+    for rung_before in [false, true] {
+        let Instance { mut vcpu, mut vm } = guest(&QUIET, &[]);
+        raise_line_1(&mut vm);
+        if rung_before {
+            interrupt::offer(&mut vcpu, &mut vm);
+            assert_ne!(vcpu.control().vintr & vintr::V_IRQ, 0);
+        }
+        vcpu.save_mut().rflags |= RFLAGS_IF;
+        vcpu.control_mut().interrupt_shadow = shadow::INTERRUPT_SHADOW;
+        interrupt::offer(&mut vcpu, &mut vm);
+        assert!(!vcpu.control().event_injection.is_valid());
+        assert_eq!(vcpu.control().vintr & vintr::V_IRQ, 0);
+        assert!(vm.retry_soon);
+    }
+}
+
+/// QUIRK: QEMU 7.2 forgets the shadow on VMRUN.
+#[test]
+fn nothing_comes_between_sti_and_hlt_however_often_the_host_interrupts() {
+    let Instance { mut vcpu, mut vm } = guest(&QUIET, &[0xf4]);
+    set_intercept(vcpu.control_mut(), ExitCode::Hlt, true);
     vcpu.save_mut().rflags |= RFLAGS_IF;
-    vcpu.control_mut().interrupt_shadow = shadow::INTERRUPT_SHADOW;
-    raise_line_1(&mut vm);
-    interrupt::offer(&mut vcpu, &mut vm);
-    assert!(!vcpu.control().event_injection.is_valid());
-    assert_eq!(vcpu.control().vintr & vintr::V_IRQ, 0);
-    assert!(vm.retry_soon);
+    for (shadow, comes) in [(shadow::INTERRUPT_SHADOW, false), (0, true), (0, false)] {
+        vcpu.control_mut().interrupt_shadow = shadow;
+        vcpu.control_mut().exit_code = ExitCode::Intr as u64;
+        interrupt::emulate(&mut vcpu, &mut vm);
+        if comes {
+            raise_line_1(&mut vm);
+        }
+        interrupt::offer(&mut vcpu, &mut vm);
+        assert!(!vcpu.control().event_injection.is_valid());
+        assert_eq!(vcpu.control().vintr & vintr::V_IRQ, 0);
+        assert!(!vm.retry_soon, "HLT tells");
+    }
+    vcpu.control_mut().exit_code = ExitCode::Hlt as u64;
+    assert_eq!(hlt::wait(&mut vcpu, &mut vm), Outcome::Resume);
+    assert_eq!(vcpu.control().event_injection, Event::interrupt(0x21));
 }
 
 #[test]

@@ -6,6 +6,8 @@ use intercepts::vmcb::{intercepts, set_intercept};
 use intercepts::{Event, ExitCode};
 
 use super::{RFLAGS_IF, Vcpu};
+use crate::decode;
+use crate::vm::memory::GuestMemory;
 
 /// The part of V_TPR that CR8 is.
 const CR8: u64 = 0xf;
@@ -48,7 +50,28 @@ impl Vcpu {
     /// Whether the guest is in an interrupt shadow (after STI, MOV SS, POP SS).
     #[inline(always)]
     pub fn in_shadow(&self) -> bool {
-        self.control().interrupt_shadow & shadow::INTERRUPT_SHADOW != 0
+        self.control().interrupt_shadow & shadow::INTERRUPT_SHADOW != 0 || self.halts_in_shadow()
+    }
+
+    /// Whether HLT comes next, and will tell by its exit that the shadow is over.
+    #[inline]
+    pub fn halts_in_shadow(&self) -> bool {
+        self.halts_at == Some(self.save().rip)
+    }
+
+    /// Has an interrupt shadow in which the host interrupts last until the guest has executed HLT,
+    /// if it is at one.
+    ///
+    /// QUIRK: QEMU 7.2 forgets the shadow on VMRUN. An interrupt between STI and HLT would not wake
+    /// the guest that then sleeps.
+    pub fn keep_shadow(&mut self, memory: &GuestMemory) {
+        if self.control().interrupt_shadow & shadow::INTERRUPT_SHADOW == 0 {
+            return;
+        }
+        let mut bytes = [0; decode::LONGEST];
+        let is_hlt = self.fetch(memory, &mut bytes) != 0 && bytes[0] == 0xf4;
+        let tells = is_hlt && intercepts(self.vmcb(), ExitCode::Hlt);
+        self.halts_at = tells.then_some(self.save().rip);
     }
 
     /// Asks for VMEXIT_VINTR as soon as the guest can take an interrupt. This virtual interrupt is
