@@ -79,10 +79,7 @@ fn a_record_replays_the_same_and_a_change_is_named_where_it_shows() {
     for (changed, differs) in [
         (
             "cpuid = \"deny\"\nrdtsc = \"emulate\"",
-            &[
-                "at exit 0 of VM `demo`: cpuid",
-                "control.event_injection 0x80000306",
-            ][..],
+            &["of VM `demo`: cpuid", "control.event_injection 0x80000306"][..],
         ),
         (
             "cpuid = \"emulate\"\nrdtsc = { handler = \"coarse_tsc\" }",

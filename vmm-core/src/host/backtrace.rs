@@ -20,8 +20,10 @@ const MOST: usize = 24;
 /// So far up the stack a caller is looked for, in bytes.
 const REACH: u64 = 64 << 10;
 
-/// Where the image and its code start, where the code ends, and where the names are; 0 as long as nobody has said.
+/// Where the image and its code start, where it ends, where the code ends, and where the names are;
+/// 0 as long as nobody has said.
 static IMAGE: AtomicU64 = AtomicU64::new(0);
+static IMAGE_END: AtomicU64 = AtomicU64::new(0);
 static TEXT_END: AtomicU64 = AtomicU64::new(0);
 static NAMES: AtomicU64 = AtomicU64::new(0);
 static NAMES_END: AtomicU64 = AtomicU64::new(0);
@@ -29,6 +31,7 @@ static NAMES_END: AtomicU64 = AtomicU64::new(0);
 /// Learns where the image and its names are.
 pub fn learn(image: &ImageLayout) {
     IMAGE.store(image.whole().start.0, Ordering::Relaxed);
+    IMAGE_END.store(image.whole().end.0, Ordering::Relaxed);
     TEXT_END.store(image.text.end.0, Ordering::Relaxed);
     NAMES.store(image.symbols.start.0, Ordering::Relaxed);
     NAMES_END.store(image.symbols.end.0, Ordering::Relaxed);
@@ -56,8 +59,12 @@ impl fmt::Display for Backtrace {
                 options(nomem, nostack, preserves_flags),
             );
         }
+        // The stack that the VMM began with is the last of the image; those for exceptions are not
+        // in it.
+        let image_span = image..IMAGE_END.load(Ordering::Relaxed);
+        let is_stack = |at| !image_span.contains(&stack) || image_span.contains(&at);
         let word = |at: u64| {
-            paging::is_mapped(at).then(|| {
+            (is_stack(at) && paging::is_mapped(at)).then(|| {
                 // SAFETY: the page is mapped, and an aligned word lies within one page.
                 unsafe { (at as *const u64).read_volatile() }
             })
