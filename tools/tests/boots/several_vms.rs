@@ -25,7 +25,7 @@ pub fn slow_trials() -> Vec<libtest_mimic::Trial> {
     slow![figures_of_several_vms_are_within_their_limits]
 }
 
-/// Shares by weight, ticks, keys to busy VMs, a change of vCPU and an exit among eight.
+/// Shares by weight, ticks, a change of vCPU and an exit among eight.
 fn figures_of_several_vms_are_within_their_limits() {
     let bench = vmm().args(["bench-exits", "--several"]).output();
     let bench = bench.expect("the program starts");
