@@ -133,14 +133,14 @@ mod tests {
             "exit zz",
             "tsc = 5",
             "exit 3f",
-            "born 0 0 0 0 0 0 0",
+            "born 0 0 0 0 0 0 0 0",
         ] {
             assert!(machine.take(item).is_err(), "{item}");
         }
         let early = machine.take(&format!("exit {asid:x}")).unwrap_err();
         assert!(early.contains("was not started"), "{early}");
         let slow = machine
-            .take(&format!("born 0 0 0 0 5 0 1 {asid:x}"))
+            .take(&format!("born 0 0 0 0 5 0 1 0 {asid:x}"))
             .unwrap_err();
         assert!(slow.contains("TSC"), "{slow}");
     }
